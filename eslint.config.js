@@ -4,7 +4,7 @@ import promise from 'eslint-plugin-promise';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/'] },
+  { ignores: ['dist/', 'node_modules/', '**/*.d.ts'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked, promise.configs['flat/recommended']],
@@ -16,7 +16,7 @@ export default tseslint.config(
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/no-non-null-assertion': 'error',
       '@typescript-eslint/no-floating-promises': 'error',
-      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       'import-x/no-cycle': ['error', { ignoreExternal: true }],
@@ -28,6 +28,11 @@ export default tseslint.config(
       'promise/always-return': 'off',
       'promise/catch-or-return': 'off',
     },
+  },
+  {
+    // Patches replace methods of kafkajs' own prototypes.
+    files: ['streams/kafka/*.ts'],
+    rules: { '@typescript-eslint/unbound-method': 'off' },
   },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts', 'local/**/*.ts'],

@@ -1,0 +1,101 @@
+import { commitMetadata } from './claim.ts';
+import type { Clock } from './clock.ts';
+import type { Generation, GroupConsumer } from './kafka-port.ts';
+import type { Logger } from './logger.ts';
+import type { StreamTask } from './stream-task.ts';
+
+const COMMIT_INTERVAL_MS = 1_000;
+
+export interface CommitLoopOptions {
+  readonly consumer: GroupConsumer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The tasks that this instance owns now, and the generation under which it owns them. */
+  readonly owned: () => { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null;
+}
+
+/**
+ * Commits the tasks' committable offsets, every second or sooner when asked; one commit at a time.
+ *
+ * A commit is one try, written under the generation that owned the tasks when it was put together (PROTOCOL A4): after a
+ * rebalance the coordinator refuses it. A failed commit is not repeated as such; the next one carries newer offsets.
+ */
+export class CommitLoop {
+  readonly #options: CommitLoopOptions;
+  #running: Promise<void> | null = null;
+  #cancelTimer: (() => void) | null = null;
+  #isDue = false;
+  #isStopped = false;
+  #failures = 0;
+
+  constructor(options: CommitLoopOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#schedule();
+  }
+
+  /** Commits as soon as no other commit is under way. */
+  commitSoon(): void {
+    if (this.#isDue || this.#isStopped) return;
+    this.#isDue = true;
+    queueMicrotask(() => {
+      this.#isDue = false;
+      if (!this.#isStopped) void this.commitNow();
+    });
+  }
+
+  /** Commits what is committable now. Resolves when the coordinator has answered; never rejects. */
+  commitNow(): Promise<void> {
+    this.#running ??= this.#commit().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Starts no further commit and waits for the one under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#cancelTimer?.();
+    await this.#running;
+  }
+
+  #schedule(): void {
+    if (this.#isStopped) return;
+    this.#cancelTimer = this.#options.clock.schedule(COMMIT_INTERVAL_MS, () => {
+      void this.commitNow().then(() => {
+        this.#schedule();
+      });
+    });
+  }
+
+  async #commit(): Promise<void> {
+    const owned = this.#options.owned();
+    if (!owned) return;
+    const due = [];
+    for (const task of owned.tasks) {
+      const offset = task.committable();
+      if (offset > task.committedOffset) due.push({ task, offset });
+    }
+    if (due.length === 0) return;
+    try {
+      await this.#options.consumer.commit(
+        due.map(({ task, offset }) => ({
+          topic: task.scope.topic,
+          partition: task.scope.partition,
+          offset,
+          metadata: commitMetadata(task.taskId),
+        })),
+        owned.generation,
+      );
+    } catch (error) {
+      this.#failures += 1;
+      const log = this.#failures % 10 === 1 ? 'warn' : 'debug';
+      this.#options.logger[log]({ error, repeated: this.#failures }, 'a commit failed; the next one follows');
+      return;
+    }
+    this.#failures = 0;
+    for (const { task, offset } of due) task.onCommitted(offset);
+  }
+}

@@ -1,0 +1,125 @@
+import type { ReplicationTable } from '../processors/replication-table.ts';
+import type { Clock } from './clock.ts';
+import type { Destination } from './destination.ts';
+import type { EngineMetrics } from './metrics.ts';
+import type { StreamTask } from './stream-task.ts';
+
+/** What the gauges look at. Everything is asked when somebody scrapes, and nothing is changed by asking. */
+export interface GaugeSources {
+  readonly clock: Clock;
+  readonly table: ReplicationTable;
+  readonly tasks: () => Iterable<StreamTask>;
+  readonly destinations: () => Iterable<Destination>;
+  readonly heldBytes: () => number;
+  readonly state: () => string;
+  readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
+}
+
+/** Registers the gauges that show where every partition and replication stands. */
+export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): void {
+  const { clock } = sources;
+  const perTask = (valueOf: (task: StreamTask) => number) => () =>
+    [...sources.tasks()].map((task) => ({ labels: labelsOf(task), value: valueOf(task) }));
+  const secondsSince = (ms: number | null): number =>
+    ms === null ? 0 : Math.max(0, clock.now() - ms) / 1_000;
+
+  metrics.gauge('application_state', 'The state of this instance, as 1', () => [
+    { labels: { state: sources.state() }, value: 1 },
+  ]);
+  metrics.gauge('in_flight_bytes', 'Bytes held for operations that are not delivered', () => [
+    { labels: {}, value: sources.heldBytes() },
+  ]);
+  metrics.gauge(
+    'consumer_lag_records',
+    'Records between the committed offset and the log’s end',
+    perTask((task) => Math.max(0, task.highWatermark - task.committedOffset)),
+  );
+  metrics.gauge(
+    'window_records',
+    'Records taken up since the last acknowledged commit',
+    perTask((task) => task.window.records),
+  );
+  metrics.gauge(
+    'oldest_unacknowledged_seconds',
+    'Age of the oldest operation that its destination has not acknowledged, by Kafka’s timestamp',
+    perTask((task) => secondsSince(task.oldestUndelivered())),
+  );
+  metrics.gauge(
+    'commit_age_seconds',
+    'Seconds since the last acknowledged commit; 0 when everything is committed',
+    perTask((task) => (task.position > task.committedOffset ? secondsSince(task.committedAtMs) : 0)),
+  );
+  metrics.gauge('partition_blocked', 'A partition can’t go on, and why, as 1', () =>
+    [...sources.tasks()].flatMap((task) =>
+      [...task.blockedReasons].map((reason) => ({ labels: { ...labelsOf(task), reason }, value: 1 })),
+    ),
+  );
+  metrics.gauge('table_lag_records', 'Records of a global table not read yet', () =>
+    sources.tableLag().map(({ topic, lag }) => ({ labels: { topic }, value: lag })),
+  );
+  metrics.gauge('replication_state', 'The state of each replication, as 1', () => {
+    const opening = new Set<string>();
+    for (const { id, state } of sources.destinations()) if (state === 'ACTIVATING') opening.add(id);
+    return [...sources.table.all()].map(({ id, status }) => ({
+      labels: { replication_id: id, state: status === 'ACTIVE' && opening.has(id) ? 'ACTIVATING' : status },
+      value: 1,
+    }));
+  });
+  metrics.gauge(
+    'replication_lag_records',
+    'Records between a replication’s position and the log’s end',
+    () => {
+      const lags = laneLags(sources, (task, position) => task.highWatermark - (position ?? task.position));
+      let untouched = 0;
+      for (const task of sources.tasks()) untouched += Math.max(0, task.highWatermark - task.position);
+      return activeReplications(sources.table).map((id) => ({
+        labels: { replication_id: id },
+        value: untouched + (lags.get(id) ?? 0),
+      }));
+    },
+  );
+  metrics.gauge(
+    'replication_lag_seconds',
+    'Age of the oldest operation not delivered, 0 when there is none',
+    () => {
+      const oldest = new Map<string, number>();
+      for (const task of sources.tasks()) {
+        for (const lane of task.lanes) {
+          const timestamp = lane.oldestTimestamp;
+          if (timestamp === null) continue;
+          const { id } = lane.destination;
+          oldest.set(id, Math.min(timestamp, oldest.get(id) ?? timestamp));
+        }
+      }
+      return activeReplications(sources.table).map((id) => ({
+        labels: { replication_id: id },
+        value: secondsSince(oldest.get(id) ?? null),
+      }));
+    },
+  );
+}
+
+/** By replication: how much more than the task's own distance to the log's end its lanes are behind. */
+function laneLags(
+  sources: GaugeSources,
+  lagOf: (task: StreamTask, position: number | null) => number,
+): ReadonlyMap<string, number> {
+  const lags = new Map<string, number>();
+  for (const task of sources.tasks()) {
+    for (const lane of task.lanes) {
+      const { position } = lane;
+      if (position === null) continue;
+      const { id } = lane.destination;
+      lags.set(id, (lags.get(id) ?? 0) + lagOf(task, position) - lagOf(task, null));
+    }
+  }
+  return lags;
+}
+
+function activeReplications(table: ReplicationTable): readonly string[] {
+  return [...table.all()].filter(({ status }) => status === 'ACTIVE').map(({ id }) => id);
+}
+
+function labelsOf(task: StreamTask): { topic: string; partition: number } {
+  return { topic: task.scope.topic, partition: task.scope.partition };
+}

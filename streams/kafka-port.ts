@@ -1,0 +1,122 @@
+/**
+ * What the engine needs of Kafka, and nothing more. `streams/kafka/` keeps these promises with kafkajs; tests and
+ * simulations keep them in memory.
+ *
+ * Offsets are safe integers here (checked where they enter) and decimal strings in records.
+ */
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+/** A record as it was read. `key`, `value` and headers are views on the fetch response: copy what is kept. */
+export interface ConsumedRecord {
+  readonly offset: number;
+  /** Kafka's timestamp, in ms since 1970 UTC. */
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: RecordHeaders;
+}
+
+export type RecordHeaders = Readonly<
+  Record<string, Buffer | string | readonly (Buffer | string)[] | undefined>
+>;
+
+/** Consecutive records of one partition. */
+export interface ConsumedBatch extends TopicPartition {
+  /** The offset that was asked for. A batch whose `fetchedOffset` isn't the task's position is stale. */
+  readonly fetchedOffset: number;
+  /** The offset to go on from: beyond control records and compaction gaps too. */
+  readonly nextOffset: number;
+  /** The log's end as the broker told it with this batch. */
+  readonly highWatermark: number;
+  readonly records: readonly ConsumedRecord[];
+}
+
+/** What the group's coordinator knows of one partition. */
+export interface CommittedOffset extends TopicPartition {
+  /** Null when the group has no offset for the partition. */
+  readonly offset: number | null;
+  readonly metadata: string | null;
+  readonly logStart: number;
+  readonly logEnd: number;
+}
+
+export interface OffsetToCommit extends TopicPartition {
+  readonly offset: number;
+  readonly metadata: string;
+}
+
+/** One generation of the group, as this member knows it. Commits are written under it and fenced by the coordinator. */
+export interface Generation {
+  readonly generationId: number;
+  readonly memberId: string;
+}
+
+export interface GroupListener {
+  /**
+   * The member has joined: these partitions are its own from now on, all paused, and all those of an earlier call are
+   * gone. Called synchronously, before anything is fetched.
+   */
+  onAssigned(partitions: readonly TopicPartition[], generation: Generation): void;
+  /** The group is about to rebalance: the partitions may have another owner soon. Called synchronously. */
+  onRebalancing(): void;
+  /** Hands over a fetched batch. Called synchronously; must only take it up and return. */
+  onBatch(batch: ConsumedBatch): void;
+  /** The consumer can't go on by itself. */
+  onCrash(error: Error): void;
+}
+
+/** This instance's membership in the consumer group on the mutation topics. */
+export interface GroupConsumer {
+  /** Joins the group and fetches until `stop`. */
+  start(listener: GroupListener): Promise<void>;
+  /** Sets the next offset to fetch and starts fetching. */
+  resumeAt(partition: TopicPartition, offset: number): void;
+  pause(partition: TopicPartition): void;
+  resume(partition: TopicPartition): void;
+  /** Reads offset and metadata of the group's commits together with the log's bounds. One try. */
+  committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]>;
+  /** Commits under `generation`, in one try: the coordinator refuses it when the generation is over. */
+  commit(offsets: readonly OffsetToCommit[], generation: Generation): Promise<void>;
+  /** Leaves the group. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Reads partitions outside the group, from any offset: global tables, replays, single records. */
+export interface PartitionReader {
+  /** First offset that is there, and the one after the last that can be read (the last stable offset). */
+  bounds(partition: TopicPartition): Promise<{ readonly start: number; readonly end: number }>;
+  /** Reads on from `offset`, waiting up to `maxWaitMs` for the first byte. Empty when nothing came. Rejects when `offset` isn't in the log. */
+  read(partition: TopicPartition, offset: number, maxWaitMs: number): Promise<ConsumedBatch>;
+  close(): Promise<void>;
+}
+
+/** A record to be stored. */
+export interface ProducedRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: RecordHeaders;
+  readonly timestamp?: number;
+}
+
+/** Stores records with acknowledgement by all in-sync replicas, in one try; the retry loops are the callers'. */
+export interface Producer {
+  /** Resolves when all are stored. Rejects with `RecordTooLargeError` when the topic refuses one for its size. */
+  send(topic: string, records: readonly ProducedRecord[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The topic takes no record of this size. */
+export class RecordTooLargeError extends Error {
+  override readonly name = 'RecordTooLargeError';
+}
+
+/** What the composition root hands to the engine. */
+export interface KafkaPort {
+  groupConsumer(groupId: string, topics: readonly string[]): GroupConsumer;
+  partitionReader(): PartitionReader;
+  producer(): Producer;
+}

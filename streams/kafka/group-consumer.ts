@@ -1,0 +1,240 @@
+import { createRequire } from 'node:module';
+import type {
+  CommittedOffset,
+  ConsumedBatch,
+  ConsumedRecord,
+  Generation,
+  GroupConsumer,
+  GroupListener,
+  OffsetToCommit,
+  TopicPartition,
+} from '../kafka-port.ts';
+import type { Logger } from '../logger.ts';
+import { byTopic, safeOffset, type Cluster, type OffsetCommitTopic } from './cluster.ts';
+import type { Consumer, KafkaClient, KafkaMessage } from './kafkajs.ts';
+import { PartitionAssigners } from './kafkajs.ts';
+
+/** RELIABILITY 5.2 and PROTOCOL A3: a killed member is noticed after 24 s; heartbeats come every 3 s. */
+const GROUP_TIMING = { sessionTimeout: 24_000, heartbeatInterval: 3_000, rebalanceTimeout: 60_000 };
+/** One fetch of a broker; kafkajs keeps up to about three times this in memory. */
+const FETCH_BYTES = { maxBytes: 8 * 1024 * 1024, maxBytesPerPartition: 1024 * 1024, minBytes: 1 };
+/** Also how late a resumed partition may start fetching when all were paused. */
+const MAX_WAIT_MS = 250;
+
+interface KafkajsConsumerGroup {
+  readonly cluster: Cluster;
+  readonly groupId: string;
+  readonly memberId: string | null;
+  readonly generationId: number | null;
+  readonly offsetManager: { getCoordinator(): Promise<Coordinator> };
+}
+
+interface Coordinator {
+  offsetCommit(request: {
+    groupId: string;
+    memberId: string;
+    groupGenerationId: number;
+    topics: readonly OffsetCommitTopic[];
+  }): Promise<unknown>;
+  offsetFetch(request: {
+    groupId: string;
+    topics: readonly { topic: string; partitions: readonly { partition: number }[] }[];
+  }): Promise<{
+    responses: readonly {
+      topic: string;
+      partitions: readonly { partition: number; offset: string; metadata: string | null }[];
+    }[];
+  }>;
+}
+
+/**
+ * kafkajs hides the member's generation and offers no commit of one try (PROTOCOL A4). The group object that knows both
+ * is found by its cluster: an assigner is handed the consumer's cluster, and a group that connects notes its own.
+ */
+const groupOfCluster = new WeakMap<Cluster, KafkajsConsumerGroup>();
+const ConsumerGroupClass = createRequire(import.meta.url)('kafkajs/src/consumer/consumerGroup') as {
+  prototype: { connect(this: KafkajsConsumerGroup): Promise<void> };
+};
+const connectGroup = ConsumerGroupClass.prototype.connect;
+ConsumerGroupClass.prototype.connect = function (this: KafkajsConsumerGroup) {
+  groupOfCluster.set(this.cluster, this);
+  return connectGroup.call(this);
+};
+
+/** `GroupConsumer` over kafkajs. Offsets are never committed by kafkajs itself, and no sink is awaited in its callback. */
+export class KafkajsGroupConsumer implements GroupConsumer {
+  readonly #consumer: Consumer;
+  readonly #topics: readonly string[];
+  readonly #groupId: string;
+  readonly #logger: Logger;
+  #cluster: Cluster | null = null;
+  #isStopped = false;
+
+  constructor(kafka: KafkaClient, groupId: string, topics: readonly string[], logger: Logger) {
+    this.#groupId = groupId;
+    this.#topics = topics;
+    this.#logger = logger;
+    this.#consumer = kafka.consumer({
+      groupId,
+      ...GROUP_TIMING,
+      ...FETCH_BYTES,
+      maxWaitTimeInMs: MAX_WAIT_MS,
+      allowAutoTopicCreation: false,
+      retry: { retries: 50, initialRetryTime: 200, maxRetryTime: 5_000 },
+      partitionAssigners: [
+        (config) => {
+          this.#cluster = config.cluster as unknown as Cluster;
+          return PartitionAssigners.roundRobin(config);
+        },
+      ],
+    });
+  }
+
+  async start(listener: GroupListener): Promise<void> {
+    const { events } = this.#consumer;
+    this.#consumer.on(events.REBALANCING, () => {
+      if (!this.#isStopped) listener.onRebalancing();
+    });
+    this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
+      if (this.#isStopped) return;
+      const partitions = Object.entries(payload.memberAssignment).flatMap(([topic, ids]) =>
+        ids.map((partition) => ({ topic, partition })),
+      );
+      for (const partition of partitions) this.pause(partition);
+      listener.onAssigned(partitions, this.#generation());
+    });
+    this.#consumer.on(events.CRASH, ({ payload }) => {
+      if (!payload.restart && !this.#isStopped) listener.onCrash(payload.error);
+    });
+    await this.#consumer.connect();
+    await this.#consumer.subscribe({ topics: [...this.#topics], fromBeginning: true });
+    await this.#consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: true,
+      partitionsConsumedConcurrently: 1,
+      eachBatch: ({ batch }) => {
+        if (!this.#isStopped) listener.onBatch(consumedBatch(batch as unknown as KafkajsBatch));
+        return Promise.resolve();
+      },
+    });
+  }
+
+  resumeAt({ topic, partition }: TopicPartition, offset: number): void {
+    this.#consumer.seek({ topic, partition, offset: String(offset) });
+    this.#consumer.resume([{ topic, partitions: [partition] }]);
+  }
+
+  pause({ topic, partition }: TopicPartition): void {
+    this.#consumer.pause([{ topic, partitions: [partition] }]);
+  }
+
+  resume({ topic, partition }: TopicPartition): void {
+    this.#consumer.resume([{ topic, partitions: [partition] }]);
+  }
+
+  async committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
+    const { cluster, coordinator } = await this.#coordinator();
+    const topics = byTopic(partitions, ({ partition }) => ({ partition }));
+    const bounds = (fromBeginning: boolean) =>
+      cluster.fetchTopicsOffset(
+        topics.map(({ topic, partitions: of }) => ({ topic, partitions: of, fromBeginning })),
+      );
+    const [{ responses }, starts, ends] = await Promise.all([
+      coordinator.offsetFetch({ groupId: this.#groupId, topics }),
+      bounds(true),
+      bounds(false),
+    ]);
+    const find = <P extends { partition: number }>(
+      list: readonly { topic: string; partitions: readonly P[] }[],
+      at: TopicPartition,
+    ): P => {
+      const found = list
+        .find((t) => t.topic === at.topic)
+        ?.partitions.find((p) => p.partition === at.partition);
+      if (!found)
+        throw new Error(`reading offsets of ${at.topic}/${at.partition}: the broker didn't answer for it`);
+      return found;
+    };
+    return partitions.map((at) => {
+      const commit = find(responses, at);
+      return {
+        ...at,
+        offset: Number(commit.offset) < 0 ? null : safeOffset(commit.offset),
+        metadata: commit.metadata === '' ? null : commit.metadata,
+        logStart: safeOffset(find(starts, at).offset),
+        logEnd: safeOffset(find(ends, at).offset),
+      };
+    });
+  }
+
+  async commit(offsets: readonly OffsetToCommit[], generation: Generation): Promise<void> {
+    const { coordinator } = await this.#coordinator();
+    await coordinator.offsetCommit({
+      groupId: this.#groupId,
+      memberId: generation.memberId,
+      groupGenerationId: generation.generationId,
+      topics: byTopic(offsets, ({ partition, offset, metadata }) => ({
+        partition,
+        offset: String(offset),
+        metadata,
+      })),
+    });
+  }
+
+  async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    await this.#consumer.disconnect();
+    this.#logger.debug({}, 'left the group');
+  }
+
+  #group(): KafkajsConsumerGroup {
+    const group = this.#cluster && groupOfCluster.get(this.#cluster);
+    if (!group) throw new Error('the consumer has not joined the group yet');
+    return group;
+  }
+
+  #generation(): Generation {
+    const { generationId, memberId } = this.#group();
+    if (generationId === null || memberId === null)
+      throw new Error('the consumer has not joined the group yet');
+    return { generationId, memberId };
+  }
+
+  async #coordinator(): Promise<{ cluster: Cluster; coordinator: Coordinator }> {
+    const group = this.#group();
+    return { cluster: group.cluster, coordinator: await group.offsetManager.getCoordinator() };
+  }
+}
+
+interface KafkajsBatch {
+  readonly topic: string;
+  readonly partition: number;
+  readonly fetchedOffset: string;
+  readonly highWatermark: string;
+  readonly messages: readonly KafkaMessage[];
+  readonly rawMessages: readonly KafkaMessage[] & { readonly nextOffset?: number };
+  lastOffset(): string;
+}
+
+/** The engine's view of a kafkajs batch. */
+export function consumedBatch(batch: KafkajsBatch): ConsumedBatch {
+  return {
+    topic: batch.topic,
+    partition: batch.partition,
+    fetchedOffset: safeOffset(batch.fetchedOffset),
+    nextOffset: safeOffset(batch.lastOffset()) + 1,
+    highWatermark: safeOffset(batch.highWatermark),
+    records: batch.messages.map(consumedRecord),
+  };
+}
+
+function consumedRecord(message: KafkaMessage): ConsumedRecord {
+  return {
+    offset: Number(message.offset),
+    timestamp: Number(message.timestamp),
+    key: message.key,
+    value: message.value,
+    headers: message.headers ?? {},
+  };
+}

@@ -1,0 +1,86 @@
+/** The memory of one segment: encoded operations and, for each entry, where it ends and what it is. */
+export interface SegmentStorage {
+  readonly data: Buffer;
+  /** End of entry `i` in `data`. */
+  readonly ends: Int32Array;
+  /** `docType * 2 + op`. */
+  readonly kinds: Uint8Array;
+  readonly laneHashes: Int32Array;
+  readonly offsets: Float64Array;
+  /** Kafka timestamps in ms. */
+  readonly timestamps: Float64Array;
+  /** When the record was fetched, in ms. */
+  readonly arrivals: Float64Array;
+}
+
+/** Bytes and entries of each class of storage. Beyond the last a storage is made to measure and never kept. */
+const CLASSES = [
+  { bytes: 16 * 1024, entries: 64 },
+  { bytes: 128 * 1024, entries: 256 },
+  { bytes: 1536 * 1024, entries: 1000 },
+] as const;
+
+const KEPT_BYTES_PER_CLASS = 48 * 1024 * 1024;
+
+/**
+ * Lends storages to segments and counts what the process holds against `DELIVERY_MEMORY_MB`.
+ *
+ * Big buffers are used again: a fresh one for every request costs four times the copying itself, nearly all of it
+ * garbage collection. The limit is a signal (`isFull`): tasks stop taking up records then, so that what was already
+ * fetched still finds room.
+ */
+export class SegmentPool {
+  readonly #limitBytes: number;
+  readonly #free: SegmentStorage[][] = CLASSES.map(() => []);
+  readonly #onRelieved: () => void;
+  #heldBytes = 0;
+  #isFull = false;
+
+  /** `onRelieved` is called when, after having been full, half of the limit is free again. */
+  constructor(limitBytes: number, onRelieved: () => void) {
+    this.#limitBytes = limitBytes;
+    this.#onRelieved = onRelieved;
+  }
+
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** A storage with at least `minBytes`, and of at least the size class of `preferredBytes`. */
+  acquire(minBytes: number, preferredBytes: number): SegmentStorage {
+    const wanted = Math.max(minBytes, Math.min(preferredBytes, CLASSES[CLASSES.length - 1]?.bytes ?? 0));
+    const index = CLASSES.findIndex(({ bytes }) => bytes >= wanted);
+    const storage = this.#free[index]?.pop() ?? makeStorage(CLASSES[index] ?? { bytes: wanted, entries: 1 });
+    this.#heldBytes += storage.data.length;
+    if (this.#heldBytes >= this.#limitBytes) this.#isFull = true;
+    return storage;
+  }
+
+  /** Takes a storage back. Nobody may read it afterwards. */
+  release(storage: SegmentStorage): void {
+    const index = CLASSES.findIndex(({ bytes }) => bytes === storage.data.length);
+    const free = this.#free[index];
+    if (free && free.length * storage.data.length < KEPT_BYTES_PER_CLASS) free.push(storage);
+    this.#heldBytes -= storage.data.length;
+    if (this.#isFull && this.#heldBytes < this.#limitBytes / 2) {
+      this.#isFull = false;
+      this.#onRelieved();
+    }
+  }
+}
+
+function makeStorage({ bytes, entries }: { bytes: number; entries: number }): SegmentStorage {
+  return {
+    data: Buffer.allocUnsafeSlow(bytes),
+    ends: new Int32Array(entries),
+    kinds: new Uint8Array(entries),
+    laneHashes: new Int32Array(entries),
+    offsets: new Float64Array(entries),
+    timestamps: new Float64Array(entries),
+    arrivals: new Float64Array(entries),
+  };
+}

@@ -1,0 +1,499 @@
+import type { DatamartPlan } from '../processors/datamart-plan.ts';
+import type { Topology, TopologyStatus } from '../processors/topology.ts';
+import { USER_POINT_PARENT } from '../schemas/document-type.ts';
+import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
+import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
+import type { SinkError } from '../sinks/sink.ts';
+import { copyRecord, type DeadLetterCause, type DeadLetters } from './dead-letters.ts';
+import { identityOf, type Destinations } from './destinations.ts';
+import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from './kafka-port.ts';
+import { Lane, type LaneContext, type LaneOwner } from './lane.ts';
+import type { Logger } from './logger.ts';
+import { SegmentLog } from './segment-log.ts';
+import { Window } from './window.ts';
+
+/** Why a partition can't go on; `partition_blocked{reason}` shows it. */
+export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters';
+
+export interface StreamTaskContext extends LaneContext {
+  readonly topology: Topology;
+  readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
+  readonly destinations: Destinations;
+  readonly deadLetters: DeadLetters;
+  readonly reader: PartitionReader;
+  readonly schemas: SchemaLoader;
+  readonly logger: Logger;
+  readonly window: { readonly maxRecords: number; readonly maxBytes: number };
+}
+
+/** Loads the Avro schemas that records name. */
+export interface SchemaLoader {
+  /** `loaded` and `unknown` let the record be decoded again; with the others the partition waits. */
+  load(
+    schemaId: number,
+    signal: AbortSignal,
+  ): Promise<'loaded' | 'unknown' | 'unavailable' | 'not_configured'>;
+}
+
+/** What a task asks of the application. */
+export interface StreamTaskOwner {
+  pause(task: StreamTask): void;
+  resume(task: StreamTask): void;
+  /** So much is settled that a commit is due before its time. */
+  commitSoon(): void;
+}
+
+interface FanOut {
+  readonly plan: DatamartPlan;
+  /** By document type index. */
+  readonly logsOf: readonly (readonly SegmentLog[])[];
+  readonly logs: ReadonlyMap<string, SegmentLog>;
+}
+
+/** A commit is asked for when this many operations settled since the last. */
+const COMMIT_EVERY_OPERATIONS = 5_000;
+const SCHEMA_RETRY_MS = 1_000;
+
+/**
+ * Everything that belongs to one owned partition, from its assignment until it is closed: the epoch of rule A4.
+ *
+ * A batch is taken up synchronously: each record runs through the topology and is encoded into the logs of the routes
+ * that want it; nothing is awaited. The committable offset is the smallest offset that some lane, dead letter or
+ * blocked record still holds, so no per-record window is needed. After `close` late answers count for nothing, since
+ * they reach lanes and lists that nobody asks any more.
+ */
+export class StreamTask implements LaneOwner {
+  /** Names this task in the metadata of its commits (PROTOCOL A1, A2). */
+  readonly taskId: string;
+  readonly scope: TopicPartition & { readonly partitionCount: number };
+  readonly #context: StreamTaskContext;
+  readonly #owner: StreamTaskOwner;
+  readonly #window: Window;
+  readonly #fanOuts = new Map<DatamartKey, FanOut>();
+  readonly #lanes = new Map<string, Lane>();
+  readonly #activeLanes = new Set<Lane>();
+  readonly #touchedLogs = new Set<SegmentLog>();
+  readonly #closing = new AbortController();
+  readonly #blocked = new Set<BlockReason>();
+  readonly #results = new Map<TopologyStatus, number>();
+  /** Records whose dead letter isn't durable yet, by offset. */
+  readonly #parking = new Set<number>();
+  #unstored: { record: ConsumedRecord; cause: DeadLetterCause }[] = [];
+  #storing = false;
+  /** Records that wait behind one whose schema is being loaded. */
+  #held: { batch: ConsumedBatch; from: number }[] = [];
+  #position: number;
+  #fetchPosition: number;
+  #committed: number;
+  #committedAtMs: number;
+  #settledSinceCommit = 0;
+  #isPaused = false;
+  #highWatermark: number;
+  readonly #warnedOfParent = new Set<string>();
+
+  constructor(
+    scope: TopicPartition & { readonly partitionCount: number },
+    taskId: string,
+    start: { readonly offset: number; readonly logEnd: number },
+    context: StreamTaskContext,
+    owner: StreamTaskOwner,
+  ) {
+    this.scope = scope;
+    this.taskId = taskId;
+    this.#context = context;
+    this.#owner = owner;
+    this.#position = start.offset;
+    this.#fetchPosition = start.offset;
+    this.#committed = start.offset;
+    this.#highWatermark = start.logEnd;
+    this.#committedAtMs = context.clock.now();
+    this.#window = new Window(start.offset, context.window);
+  }
+
+  /** The next offset that will be dispatched. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The next offset to fetch: a batch fetched from anywhere else is stale. */
+  get fetchPosition(): number {
+    return this.#fetchPosition;
+  }
+
+  /** True while no records are fetched for the task. */
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  /** The last acknowledged commit. */
+  get committedOffset(): number {
+    return this.#committed;
+  }
+
+  get committedAtMs(): number {
+    return this.#committedAtMs;
+  }
+
+  get window(): Window {
+    return this.#window;
+  }
+
+  get highWatermark(): number {
+    return this.#highWatermark;
+  }
+
+  get blockedReasons(): ReadonlySet<BlockReason> {
+    return this.#blocked;
+  }
+
+  get lanes(): IterableIterator<Lane> {
+    return this.#lanes.values();
+  }
+
+  /** Everything before this offset is delivered, stored as a dead letter, or wanted by nobody. */
+  committable(): number {
+    let offset = this.#position;
+    for (const parked of this.#parking) if (parked < offset) offset = parked;
+    for (const lane of this.#activeLanes) {
+      const position = lane.position;
+      if (position !== null && position < offset) offset = position;
+    }
+    return offset;
+  }
+
+  /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
+  oldestUndelivered(): number | null {
+    let oldest: number | null = null;
+    for (const lane of this.#activeLanes) {
+      const timestamp = lane.oldestTimestamp;
+      if (timestamp !== null && (oldest === null || timestamp < oldest)) oldest = timestamp;
+    }
+    return oldest;
+  }
+
+  /** True when nothing waits to be delivered or stored. */
+  get isDrained(): boolean {
+    return this.committable() === this.#position && this.#held.length === 0;
+  }
+
+  /** Takes up a batch that was fetched from `fetchPosition`, and returns at once. */
+  accept(batch: ConsumedBatch): void {
+    if (this.#closing.signal.aborted) return;
+    this.#fetchPosition = batch.nextOffset;
+    this.#highWatermark = batch.highWatermark;
+    if (this.#held.length > 0) {
+      this.#held.push({ batch, from: 0 });
+      return;
+    }
+    this.#dispatch(batch, 0);
+  }
+
+  /** The log begins at `offset` now; what lay between is lost. */
+  skipTo(offset: number): void {
+    this.#position = offset;
+    this.#fetchPosition = offset;
+  }
+
+  /** A replication of the datamart changed: paused and deleted ones stop at once, new ones begin with the next mutation. */
+  onTableChanged(datamart: DatamartKey, plan: DatamartPlan): void {
+    const fanOut = this.#fanOuts.get(datamart);
+    if (fanOut) this.#rebuild(datamart, plan, fanOut);
+  }
+
+  /** The coordinator has acknowledged a commit of this offset. */
+  onCommitted(offset: number): void {
+    this.#committed = offset;
+    this.#committedAtMs = this.#context.clock.now();
+    this.#settledSinceCommit = 0;
+    this.#window.committed(offset);
+    this.maybeResume();
+  }
+
+  /** Fetches on when there is room again. */
+  maybeResume(): void {
+    if (!this.#isPaused || this.#held.length > 0) return;
+    if (!this.#window.isHalfEmpty || this.#context.pool.isFull) {
+      if (this.#settledSinceCommit > 0) this.#owner.commitSoon();
+      return;
+    }
+    this.#isPaused = false;
+    this.#owner.resume(this);
+  }
+
+  /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
+  close(): void {
+    this.#closing.abort();
+    for (const lane of this.#lanes.values()) lane.close();
+    for (const { logs } of this.#fanOuts.values()) for (const log of logs.values()) log.setLanes([]);
+    this.#lanes.clear();
+    this.#fanOuts.clear();
+    this.#held = [];
+    this.#unstored = [];
+  }
+
+  laneActive(lane: Lane, isActive: boolean): void {
+    if (isActive) this.#activeLanes.add(lane);
+    else this.#activeLanes.delete(lane);
+  }
+
+  laneProgressed(count: number): void {
+    this.#settledSinceCommit += count;
+    if (this.#settledSinceCommit >= COMMIT_EVERY_OPERATIONS || this.#isPaused) this.#owner.commitSoon();
+  }
+
+  async storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void> {
+    const record = await this.#readAgain(offset);
+    const { topic, partition } = this.scope;
+    const cause: DeadLetterCause = {
+      reason: error.code === 'too_large' ? 'too_large' : 'rejected',
+      detail: error.message,
+      topic,
+      partition,
+      offset,
+      replicationId,
+      code: error.code,
+    };
+    await this.#context.deadLetters.store([{ record, cause }], this.#closing.signal, (isWaiting) => {
+      this.#setBlocked('dead_letters', isWaiting);
+    });
+  }
+
+  #dispatch(batch: ConsumedBatch, from: number): void {
+    const { topology, clock } = this.#context;
+    const arrival = clock.now();
+    let bytes = 0;
+    let next = from;
+    let needsSchema = false;
+    for (; next < batch.records.length && !needsSchema; next += 1) {
+      const record = batch.records[next];
+      if (!record || record.offset < this.#position) continue;
+      const status = topology.process(record.value);
+      if (status === 'schema_needed') {
+        needsSchema = true;
+        this.#position = record.offset;
+        break;
+      }
+      if (status === 'ok' || status === 'not_in_schema') this.#fanOut(record, arrival);
+      else if (isDeadLetterReason(status)) this.#park(record, status);
+      this.#results.set(status, (this.#results.get(status) ?? 0) + 1);
+      bytes += (record.value?.length ?? 0) + (record.key?.length ?? 0);
+    }
+    if (!needsSchema) this.#position = batch.nextOffset;
+    this.#window.dispatched(this.#position, next - from, bytes);
+    this.#flushResults();
+    this.#sendTouched(arrival);
+    if (this.#unstored.length > 0) void this.#storeParked();
+    if (needsSchema) this.#holdForSchema(batch, next);
+    this.#maybePause();
+  }
+
+  #fanOut(record: ConsumedRecord, arrival: number): void {
+    const { topology } = this.#context;
+    const { mutation, plan } = topology;
+    let fanOut = this.#fanOuts.get(mutation.datamart);
+    if (fanOut?.plan !== plan) fanOut = this.#rebuild(mutation.datamart, plan, fanOut ?? null);
+    const origin = { offset: record.offset, timestamp: record.timestamp, arrival };
+    for (const log of fanOut.logsOf[mutation.docType] ?? []) {
+      log.append(mutation, origin);
+      this.#touchedLogs.add(log);
+    }
+    if (mutation.docType === USER_POINT_PARENT) this.#countNotInSchema(plan);
+  }
+
+  /** Gives every route its log and every replication its lane; those that are no longer wanted are closed. */
+  #rebuild(datamart: DatamartKey, plan: DatamartPlan, previous: FanOut | null): FanOut {
+    const { encoders, pool, destinations } = this.#context;
+    const logs = new Map<string, SegmentLog>();
+    const wanted = new Set<string>();
+    for (const route of plan.routes) {
+      const log =
+        previous?.logs.get(route.key) ?? new SegmentLog(encoders[route.version], route.orderingLanes, pool);
+      logs.set(route.key, log);
+    }
+    for (const [key, log] of previous?.logs ?? []) if (!logs.has(key)) log.setLanes([]);
+    for (const route of plan.routes) {
+      const lanes = route.replications.map((replication) => {
+        const identity = identityOf(replication);
+        wanted.add(identity);
+        const lane = this.#lanes.get(identity) ?? new Lane(destinations.of(replication), this, this.#context);
+        this.#lanes.set(identity, lane);
+        return lane;
+      });
+      logs.get(route.key)?.setLanes(lanes);
+    }
+    for (const route of previous?.plan.routes ?? []) {
+      for (const replication of route.replications) {
+        const identity = identityOf(replication);
+        if (wanted.has(identity)) continue;
+        this.#lanes.get(identity)?.close();
+        this.#lanes.delete(identity);
+      }
+    }
+    const fanOut: FanOut = {
+      plan,
+      logs,
+      logsOf: plan.routesOf.map((routes) => routes.flatMap((route) => logs.get(route.key) ?? [])),
+    };
+    if (plan.routes.length > 0) this.#fanOuts.set(datamart, fanOut);
+    else this.#fanOuts.delete(datamart);
+    return fanOut;
+  }
+
+  #sendTouched(nowMs: number): void {
+    for (const log of this.#touchedLogs) for (const lane of log.lanes) lane.pump(nowMs);
+    this.#touchedLogs.clear();
+  }
+
+  #countNotInSchema(plan: DatamartPlan): void {
+    for (const { id } of plan.parentNotInSchema) {
+      this.#context.metrics.operations.add(1, id, 'not_in_schema');
+      if (this.#warnedOfParent.has(id)) continue;
+      this.#warnedOfParent.add(id);
+      this.#context.logger.warn(
+        { replication_id: id },
+        'UserPointParent operations are not in the version 2 schema and are skipped; "user_point_parent": true sends them',
+      );
+    }
+  }
+
+  /** The record's offset is held until its dead letter is durable. */
+  #park(record: ConsumedRecord, reason: DeadLetterReason): void {
+    const { topology } = this.#context;
+    const { topic, partition } = this.scope;
+    this.#parking.add(record.offset);
+    const cause: DeadLetterCause = {
+      reason,
+      detail: topology.detail,
+      topic,
+      partition,
+      offset: record.offset,
+      ...(topology.schemaId >= 0 ? { schemaId: topology.schemaId } : {}),
+    };
+    this.#unstored.push({ record: copyRecord(record), cause });
+  }
+
+  /** One produce at a time, so the dead letters of a partition keep its order. */
+  async #storeParked(): Promise<void> {
+    if (this.#storing) return;
+    this.#storing = true;
+    while (this.#unstored.length > 0) {
+      const letters = this.#unstored;
+      this.#unstored = [];
+      const isStored = await this.#context.deadLetters.store(letters, this.#closing.signal, (isWaiting) => {
+        this.#setBlocked('dead_letters', isWaiting);
+      });
+      if (!isStored) return;
+      for (const { record } of letters) this.#parking.delete(record.offset);
+      this.laneProgressed(letters.length);
+    }
+    this.#storing = false;
+  }
+
+  /** Nothing behind the record is dispatched before its schema is known, so that order holds. */
+  #holdForSchema(batch: ConsumedBatch, from: number): void {
+    this.#held.push({ batch, from });
+    this.#pause();
+    void this.#loadSchema(this.#context.topology.schemaId);
+  }
+
+  async #loadSchema(schemaId: number): Promise<void> {
+    const { schemas, clock, logger } = this.#context;
+    const { signal } = this.#closing;
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      const outcome = await schemas.load(schemaId, signal);
+      const isWaiting = outcome === 'unavailable' || outcome === 'not_configured';
+      this.#setBlocked('registry', outcome === 'unavailable');
+      this.#setBlocked('registry_not_configured', outcome === 'not_configured');
+      if (!isWaiting) break;
+      if (attempt % 60 === 0) {
+        const remedy =
+          outcome === 'unavailable'
+            ? 'the schema registry can’t be reached'
+            : 'KAFKA_SCHEMA_REGISTRY_URL is not set';
+        logger.error(
+          { ...this.scope, schema_id: schemaId },
+          `the partition waits for schema ${schemaId}: ${remedy}`,
+        );
+      }
+      await new Promise<void>((resolve) => {
+        clock.schedule(SCHEMA_RETRY_MS, resolve);
+      });
+    }
+    if (signal.aborted) return;
+    const held = this.#held;
+    this.#held = [];
+    for (const [i, { batch, from }] of held.entries()) {
+      this.#dispatch(batch, from);
+      if (this.#held.length > 0) {
+        this.#held.push(...held.slice(i + 1));
+        return;
+      }
+    }
+    this.maybeResume();
+  }
+
+  /** Reads the original record of an operation that its destination rejected. */
+  async #readAgain(offset: number): Promise<ConsumedRecord> {
+    const { reader, clock, random, logger } = this.#context;
+    const lost: ConsumedRecord = { offset, timestamp: clock.now(), key: null, value: null, headers: {} };
+    for (let attempt = 0; attempt < 5 && !this.#closing.signal.aborted; attempt += 1) {
+      try {
+        const batch = await reader.read(this.scope, offset, 1_000);
+        const record = batch.records.find((candidate) => candidate.offset === offset);
+        return record ? copyRecord(record) : lost;
+      } catch (error) {
+        logger.warn({ ...this.scope, offset, error: error }, 'a rejected record can’t be read again yet');
+        await new Promise<void>((resolve) => {
+          clock.schedule(100 + Math.ceil(random() * 400), resolve);
+        });
+      }
+    }
+    return lost;
+  }
+
+  #setBlocked(reason: BlockReason, isBlocked: boolean): void {
+    if (isBlocked) this.#blocked.add(reason);
+    else this.#blocked.delete(reason);
+  }
+
+  #flushResults(): void {
+    const { mutations } = this.#context.metrics;
+    for (const [status, count] of this.#results) mutations.add(count, this.scope.topic, resultOf(status));
+    this.#results.clear();
+  }
+
+  #maybePause(): void {
+    if (this.#window.isFull || this.#context.pool.isFull) {
+      this.#pause();
+      this.#owner.commitSoon();
+    }
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#owner.pause(this);
+  }
+}
+
+function isDeadLetterReason(status: TopologyStatus): status is DeadLetterReason {
+  return resultOf(status) === 'dead_lettered';
+}
+
+/** The label `result` of `mutations_total`. */
+function resultOf(
+  status: TopologyStatus,
+): 'replicated' | 'unwanted' | 'ignored' | 'tombstone' | 'dead_lettered' {
+  switch (status) {
+    case 'ok':
+      return 'replicated';
+    case 'unwanted':
+    case 'ignored':
+    case 'tombstone':
+      return status;
+    case 'not_in_schema':
+      return 'unwanted';
+    default:
+      return 'dead_lettered';
+  }
+}
