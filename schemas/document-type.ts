@@ -25,7 +25,11 @@ export const USER_POINT: DocumentTypeIndex = 0;
 export const USER_POINT_PARENT: DocumentTypeIndex = 9;
 
 /** Types that the platform writes and nobody replicates: ignored and counted, never an error. */
-export const IGNORED_DOCUMENT_TYPES: ReadonlySet<string> = new Set(['UserChoice', 'UserScenario', 'UserTrait']);
+export const IGNORED_DOCUMENT_TYPES: ReadonlySet<string> = new Set([
+  'UserChoice',
+  'UserScenario',
+  'UserTrait',
+]);
 
 /** The names that a replication's filter may select, by document type index (`UserPointParent` follows `USER_POINT`). */
 export const FILTER_NAMES = [

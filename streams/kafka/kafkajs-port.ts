@@ -51,7 +51,7 @@ export function kafkaClient(
       ({ namespace, level, log }) => {
         const { message } = log;
         const line = `kafkajs ${namespace}: ${message}`;
-        if (level === logLevel.ERROR || level === logLevel.WARN) logger.warn({}, line);
+        if (level === logLevel.ERROR && namespace !== 'Connection') logger.warn({}, line);
         else logger.debug({}, line);
       },
     ...(tls

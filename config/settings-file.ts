@@ -1,0 +1,69 @@
+import { LineCounter, parseDocument } from 'yaml';
+import { nearestName } from './suggestion.ts';
+
+/** What a settings file says, by full key (`kafka.brokers`); what is wrong with it, one problem a line. */
+export interface SettingsFile {
+  readonly values: ReadonlyMap<string, unknown>;
+  readonly problems: readonly string[];
+}
+
+/**
+ * Reads the text of a settings file, JSON or YAML (of which JSON is a part). Unknown keys are problems. Neither the
+ * parser's words nor any value are passed on: the file may hold secrets.
+ */
+export function parseSettingsFile(text: string, path: string, knownKeys: ReadonlySet<string>): SettingsFile {
+  const lineCounter = new LineCounter();
+  // Tabs indent JSON, and YAML refuses them; outside of strings JSON doesn't mind which white space it is.
+  const isJson = /^\s*\{/.test(text);
+  const document = parseDocument(isJson ? text.replace(/^[\t ]+/gm, ' ') : text, {
+    lineCounter,
+    prettyErrors: false,
+    logLevel: 'error',
+  });
+  const [error] = document.errors;
+  if (error) {
+    const { line } = lineCounter.linePos(error.pos[0]);
+    return failed(`file ${path}: isn't valid JSON or YAML (line ${line}: ${error.code})`);
+  }
+  let content: unknown;
+  try {
+    content = document.toJS();
+  } catch {
+    return failed(`file ${path}: refers to too much by aliases`);
+  }
+  if (content === null) return { values: new Map(), problems: [] };
+  if (!isObject(content)) return failed(`file ${path}: has to hold settings by name, as in 'kafka:'`);
+  return collect(content, path, knownKeys);
+}
+
+function collect(content: object, path: string, knownKeys: ReadonlySet<string>): SettingsFile {
+  const values = new Map<string, unknown>();
+  const problems: string[] = [];
+  const groups = new Set([...knownKeys].map((key) => key.split('.')[0] ?? key));
+  const unknown = (key: string, candidates: Iterable<string>): void => {
+    const nearest = nearestName(key, candidates);
+    problems.push(`${key} (file ${path}): unknown key${nearest ? `; did you mean ${nearest}?` : ''}`);
+  };
+  for (const [name, value] of Object.entries(content) as [string, unknown][]) {
+    if (knownKeys.has(name)) values.set(name, value);
+    else if (!groups.has(name)) unknown(name, [...groups, ...knownKeys]);
+    else if (isObject(value)) {
+      for (const [inner, innerValue] of Object.entries(value) as [string, unknown][]) {
+        const key = `${name}.${inner}`;
+        if (knownKeys.has(key)) values.set(key, innerValue);
+        else unknown(key, knownKeys);
+      }
+    } else if (value !== null) {
+      problems.push(`${name} (file ${path}): is a group of settings, not a value`);
+    }
+  }
+  return { values, problems };
+}
+
+function failed(problem: string): SettingsFile {
+  return { values: new Map(), problems: [problem] };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

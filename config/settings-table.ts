@@ -1,0 +1,17 @@
+import { SETTINGS, type SettingDefinition } from './settings-schema.ts';
+
+/** The README's table of settings: one row each, in the schema's order. A test keeps README and schema the same. */
+export function settingsTable(): string {
+  const rows = SETTINGS.map(
+    (setting) => `| \`${setting.env}\` | ${defaultOf(setting)} | ${setting.doc}; ${allowedOf(setting)} |`,
+  );
+  return ['| environment | default | meaning |', '| --- | --- | --- |', ...rows, ''].join('\n');
+}
+
+function defaultOf({ default: value }: SettingDefinition): string {
+  return value === null ? 'none' : `\`${Array.isArray(value) ? value.join(',') : String(value)}\``;
+}
+
+function allowedOf({ reader, isSecret, env }: SettingDefinition): string {
+  return isSecret ? `${reader.allowed}. Or \`${env}_FILE\`` : reader.allowed;
+}

@@ -1,0 +1,28 @@
+/** The candidate that a mistyped name most likely means; undefined when none is near. */
+export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
+  const limit = Math.max(1, Math.min(4, Math.floor(name.length / 3)));
+  let nearest: string | undefined;
+  let nearestDistance = limit + 1;
+  for (const candidate of candidates) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < nearestDistance) {
+      nearest = candidate;
+      nearestDistance = distance;
+    }
+  }
+  return nearest;
+}
+
+/** Levenshtein's distance: insertions, deletions and substitutions between two words. */
+function editDistance(from: string, to: string): number {
+  let previous = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const substitution = (previous[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      current[j] = Math.min(substitution, (previous[j] ?? 0) + 1, (current[j - 1] ?? 0) + 1);
+    }
+    previous = current;
+  }
+  return previous[to.length] ?? 0;
+}

@@ -1,0 +1,128 @@
+import {
+  SinkError,
+  type MessageOptions,
+  type OperationBatch,
+  type SendOutcome,
+  type Sink,
+  type SinkLimits,
+} from '../sink.ts';
+import { checkTopic } from './activation-check.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import { classifyPubSubError } from './classify-error.ts';
+import { topicNameOf, type GooglePubSubConfig } from './config.ts';
+import {
+  PublishRequestEncoder,
+  countMessageIds,
+  recordOverheadBytes,
+  type PublishRequestPlan,
+} from './publish-request.ts';
+import type { PublishTransport } from './publish-transport.ts';
+
+/** Pub/Sub's own limits are 1,000 messages and 10 MB a request; Google's connectors keep the same distance. */
+const MAX_RECORDS = 1_000;
+const MAX_BYTES = 9_500_000;
+const MAX_REQUEST_BYTES = 10_000_000;
+
+const PUBLISH = '/google.pubsub.v1.Publisher/Publish';
+
+/** What a sink is made of. */
+export interface GooglePubSubSinkParts {
+  readonly config: GooglePubSubConfig;
+  readonly options: MessageOptions;
+  readonly transport: PublishTransport;
+  /** Shared by all sinks of the adapter. */
+  readonly buffers: BufferPool;
+}
+
+/** One topic. A batch is one publish request; connects with the first one. */
+export class GooglePubSubSink implements Sink {
+  readonly limits: SinkLimits;
+  readonly #topicName: string;
+  readonly #options: MessageOptions;
+  readonly #transport: PublishTransport;
+  readonly #buffers: BufferPool;
+  readonly #encoder: PublishRequestEncoder;
+  readonly #action: string;
+  readonly #routing: string;
+  readonly #isGlobal: boolean;
+  #isClosed = false;
+
+  constructor(parts: GooglePubSubSinkParts) {
+    this.#topicName = topicNameOf(parts.config);
+    this.#options = parts.options;
+    this.#transport = parts.transport;
+    this.#buffers = parts.buffers;
+    this.#encoder = new PublishRequestEncoder(this.#topicName, parts.options);
+    this.#action = `publishing to ${this.#topicName}`;
+    this.#routing = `topic=${encodeURIComponent(this.#topicName)}`;
+    this.#isGlobal = parts.config.endpoint === null;
+    this.limits = {
+      maxRecords: MAX_RECORDS,
+      maxBytes: MAX_BYTES,
+      recordOverheadBytes: recordOverheadBytes(parts.options),
+    };
+  }
+
+  async check(signal: AbortSignal): Promise<readonly string[]> {
+    if (this.#isClosed) throw this.#closedFailure(false);
+    const warnings = await checkTopic(this.#transport, this.#topicName, this.#options, signal);
+    if (!this.#options.ordering || !this.#isGlobal) return warnings;
+    return [...warnings, 'Pub/Sub keeps the order only of messages published in one region: set endpoint'];
+  }
+
+  async send(batch: OperationBatch, signal: AbortSignal): Promise<SendOutcome> {
+    if (this.#isClosed) return failed(this.#closedFailure(false));
+    if (signal.aborted) return failed(this.#timeout(undefined));
+    const plan = this.#encoder.plan(batch);
+    if (plan.byteLength > MAX_REQUEST_BYTES) return this.#refuseTooLarge(batch, plan);
+    const buffer = this.#buffers.take(plan.byteLength);
+    this.#encoder.write(batch, plan, buffer);
+    const request = buffer.subarray(0, plan.byteLength);
+    try {
+      const call = { path: PUBLISH, routing: this.#routing, request };
+      const response = await this.#transport.call(call, signal);
+      this.#buffers.giveBack(buffer);
+      return this.#outcomeOf(response, batch.count);
+    } catch (error) {
+      // The buffer isn't given back: a cancelled call may still read it.
+      if (signal.aborted) return failed(this.#timeout(error));
+      if (this.#isClosed) return failed(this.#closedFailure(true));
+      return failed(classifyPubSubError(error, this.#action));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#transport.close();
+  }
+
+  /** Over the limit Pub/Sub refuses the request whole, after ten megabytes on the wire, and names no record. */
+  #refuseTooLarge(batch: OperationBatch, plan: PublishRequestPlan): SendOutcome {
+    const message = `${this.#action}: a request may hold ${MAX_REQUEST_BYTES} bytes`;
+    const isNext = this.#encoder.byteLengthOf(batch, plan, 0) > MAX_REQUEST_BYTES;
+    return { ...failed(new SinkError('rejected', 'too_large', message)), isNext };
+  }
+
+  #outcomeOf(response: Buffer, count: number): SendOutcome {
+    const stored = countMessageIds(response);
+    if (stored === count) return { delivered: count, failure: null };
+    const message = `${this.#action}: answered with ${stored ?? 'no'} ids for ${count} messages`;
+    return failed(new SinkError('retriable', 'unknown', message, { isAmbiguous: true }));
+  }
+
+  #timeout(cause: unknown): SinkError {
+    const isAmbiguous = true;
+    return new SinkError('retriable', 'timeout', `${this.#action}: no answer in time`, {
+      cause,
+      isAmbiguous,
+    });
+  }
+
+  #closedFailure(isAmbiguous: boolean): SinkError {
+    return new SinkError('retriable', 'unavailable', `${this.#action}: the sink is closed`, { isAmbiguous });
+  }
+}
+
+function failed(failure: SinkError): SendOutcome {
+  return { delivered: 0, failure };
+}

@@ -1,0 +1,240 @@
+import type {
+  CommittedOffset,
+  ConsumedBatch,
+  ConsumedRecord,
+  Generation,
+  GroupConsumer,
+  GroupListener,
+  KafkaPort,
+  OffsetToCommit,
+  PartitionReader,
+  ProducedRecord,
+  Producer,
+  TopicPartition,
+} from '../../streams/kafka-port.ts';
+import type { Clock } from '../../streams/clock.ts';
+
+export interface StoredRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: ConsumedRecord['headers'];
+  readonly timestamp: number;
+}
+
+/**
+ * Kafka in memory behind the engine's port: logs, one group, and members that a test assigns and polls by hand.
+ * A commit is refused when its generation is over, as the coordinator does.
+ */
+export class InMemoryKafka {
+  readonly #clock: Clock;
+  readonly #logs = new Map<string, StoredRecord[]>();
+  readonly #commits = new Map<string, { offset: number; metadata: string }>();
+  readonly #starts = new Map<string, number>();
+  #generationId = 0;
+  /** When set, asked before every produce; a returned error is thrown. */
+  produceFault: ((topic: string, records: readonly ProducedRecord[]) => Error | null) | null = null;
+  /** When set, asked before every commit; a returned error is thrown. */
+  commitFault: (() => Error | null) | null = null;
+  /** Every acknowledged commit, in order. */
+  readonly commitHistory: (OffsetToCommit & { generationId: number })[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  log({ topic, partition }: TopicPartition): StoredRecord[] {
+    const key = `${topic}/${partition}`;
+    const log = this.#logs.get(key) ?? [];
+    this.#logs.set(key, log);
+    return log;
+  }
+
+  append(at: TopicPartition, record: Partial<StoredRecord>): number {
+    const log = this.log(at);
+    log.push({ key: null, value: null, headers: {}, timestamp: this.#clock.now(), ...record });
+    return log.length - 1;
+  }
+
+  /** Retention: records before `offset` are gone. */
+  deleteBefore(at: TopicPartition, offset: number): void {
+    this.#starts.set(`${at.topic}/${at.partition}`, offset);
+  }
+
+  committed({ topic, partition }: TopicPartition): { offset: number; metadata: string } | undefined {
+    return this.#commits.get(`${topic}/${partition}`);
+  }
+
+  setCommitted({ topic, partition }: TopicPartition, offset: number, metadata: string): void {
+    this.#commits.set(`${topic}/${partition}`, { offset, metadata });
+  }
+
+  startOf({ topic, partition }: TopicPartition): number {
+    return this.#starts.get(`${topic}/${partition}`) ?? 0;
+  }
+
+  read(at: TopicPartition, offset: number, maxRecords = Infinity): ConsumedBatch {
+    const log = this.log(at);
+    const records: ConsumedRecord[] = log
+      .slice(offset, offset + maxRecords)
+      .map((record, i) => ({ ...record, offset: offset + i }));
+    return {
+      ...at,
+      fetchedOffset: offset,
+      nextOffset: offset + records.length,
+      highWatermark: log.length,
+      records,
+    };
+  }
+
+  nextGeneration(): number {
+    this.#generationId += 1;
+    return this.#generationId;
+  }
+
+  commit(offsets: readonly OffsetToCommit[], { generationId }: Generation): void {
+    const fault = this.commitFault?.();
+    if (fault) throw fault;
+    if (generationId !== this.#generationId) throw new Error('ILLEGAL_GENERATION');
+    for (const { topic, partition, offset, metadata } of offsets) {
+      this.#commits.set(`${topic}/${partition}`, { offset, metadata });
+      this.commitHistory.push({ topic, partition, offset, metadata, generationId });
+    }
+  }
+
+  /** A port for one instance; `member` is how the test drives its membership. */
+  instance(): { port: KafkaPort; member: InMemoryMember } {
+    const member = new InMemoryMember(this);
+    const port: KafkaPort = {
+      groupConsumer: () => member,
+      partitionReader: () => this.#reader(),
+      producer: () => this.#producer(),
+    };
+    return { port, member };
+  }
+
+  #reader(): PartitionReader {
+    return {
+      bounds: (at) => Promise.resolve({ start: this.startOf(at), end: this.log(at).length }),
+      read: async (at, offset, maxWaitMs) => {
+        if (offset >= this.log(at).length) {
+          await new Promise<void>((resolve) => this.#clock.schedule(maxWaitMs, resolve));
+        }
+        return this.read(at, offset);
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #producer(): Producer {
+    return {
+      send: (topic, records) => {
+        const fault = this.produceFault?.(topic, records);
+        if (fault) return Promise.reject(fault);
+        for (const record of records) {
+          this.append({ topic, partition: 0 }, { timestamp: this.#clock.now(), ...record });
+        }
+        return Promise.resolve();
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+}
+
+/** One member of the group, driven by hand: `assign` makes a generation, `poll` delivers a batch of every running partition. */
+export class InMemoryMember implements GroupConsumer {
+  readonly #kafka: InMemoryKafka;
+  readonly #positions = new Map<string, { at: TopicPartition; offset: number; isPaused: boolean }>();
+  #listener: GroupListener | null = null;
+  isStopped = false;
+
+  constructor(kafka: InMemoryKafka) {
+    this.#kafka = kafka;
+  }
+
+  /** Gives these partitions to this member, in a new generation. */
+  assign(partitions: readonly TopicPartition[]): void {
+    const generationId = this.#kafka.nextGeneration();
+    this.#positions.clear();
+    for (const at of partitions) this.#positions.set(key(at), { at, offset: 0, isPaused: true });
+    this.#listener?.onAssigned(partitions, { generationId, memberId: 'member' });
+  }
+
+  /** The coordinator asks for a rebalance. */
+  rebalancing(): void {
+    this.#listener?.onRebalancing();
+  }
+
+  /** Fetches once from every partition that isn't paused. Returns the number of records handed over. */
+  poll(maxRecords = 1_000): number {
+    let delivered = 0;
+    for (const position of this.#positions.values()) {
+      if (position.isPaused || this.isStopped) continue;
+      const batch = this.#kafka.read(position.at, position.offset, maxRecords);
+      if (batch.records.length === 0) continue;
+      position.offset = batch.nextOffset;
+      delivered += batch.records.length;
+      this.#listener?.onBatch(batch);
+    }
+    return delivered;
+  }
+
+  /** Hands over a batch as it is, whatever the position. */
+  deliver(batch: ConsumedBatch): void {
+    this.#listener?.onBatch(batch);
+  }
+
+  isPaused(at: TopicPartition): boolean {
+    return this.#positions.get(key(at))?.isPaused ?? true;
+  }
+
+  start(listener: GroupListener): Promise<void> {
+    this.#listener = listener;
+    return Promise.resolve();
+  }
+
+  resumeAt(at: TopicPartition, offset: number): void {
+    const position = this.#positions.get(key(at));
+    if (!position) return;
+    position.offset = offset;
+    position.isPaused = false;
+  }
+
+  pause(at: TopicPartition): void {
+    const position = this.#positions.get(key(at));
+    if (position) position.isPaused = true;
+  }
+
+  resume(at: TopicPartition): void {
+    const position = this.#positions.get(key(at));
+    if (position) position.isPaused = false;
+  }
+
+  committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
+    return Promise.resolve(
+      partitions.map((at) => {
+        const commit = this.#kafka.committed(at);
+        return {
+          ...at,
+          offset: commit?.offset ?? null,
+          metadata: commit?.metadata ?? null,
+          logStart: this.#kafka.startOf(at),
+          logEnd: this.#kafka.log(at).length,
+        };
+      }),
+    );
+  }
+
+  async commit(offsets: readonly OffsetToCommit[], generation: Generation): Promise<void> {
+    await Promise.resolve();
+    this.#kafka.commit(offsets, generation);
+  }
+
+  stop(): Promise<void> {
+    this.isStopped = true;
+    return Promise.resolve();
+  }
+}
+
+function key({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
