@@ -367,6 +367,7 @@ export class StreamTask implements LaneOwner {
       topic,
       partition,
       offset: record.offset,
+      ...(topology.mutation.datamart === 0 ? {} : { datamartId: String(topology.mutation.datamart) }),
       ...(topology.schemaId >= 0 ? { schemaId: topology.schemaId } : {}),
     };
     this.#unstored.push({ record: copyRecord(record), cause });

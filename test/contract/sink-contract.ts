@@ -72,6 +72,8 @@ export interface SinkFeatures {
   readonly messageId: boolean;
   /** The option `ordering` applies, the lane's decimal text is the records' key. */
   readonly ordering: boolean;
+  /** Records carry their ordering lane as the key even when ordering isn't asked for. */
+  readonly isAlwaysKeyed?: boolean;
   /** A single record longer than `limits.maxBytes` is refused as `too_large`. */
   readonly refusesOversize: boolean;
   /** The faults that the harness can arrange for `send`. */
@@ -222,7 +224,8 @@ export function describeSinkContract(
 
         const received = await harness.received();
         expect(received.map((record) => record.messageId)).toEqual([null, null]);
-        expect(received.map((record) => record.key)).toEqual([null, null]);
+        const key = features.isAlwaysKeyed === true ? '0' : null;
+        expect(received.map((record) => record.key)).toEqual([key, key]);
       });
 
       (features.messageId ? test : test.skip)('adds the message id when asked', async () => {

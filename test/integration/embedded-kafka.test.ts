@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startKafka } from '../../local/embedded-kafka.ts';
 import { runKafkaCommand } from '../../local/kafka-command.ts';
 import { isBrokerReady } from '../../local/kafka-readiness.ts';
@@ -159,14 +158,23 @@ test('a parent killed with SIGKILL takes its broker and the temporary data with 
   await waitFor(() => !existsSync(broker.dataDirectory), { message: 'the removal of the data' });
 });
 
-test('a start that is aborted leaves nothing behind', async () => {
-  const aborted = new AbortController();
-  const starting = startKafka({ signal: aborted.signal });
-  await sleep(1_000);
+test('a start that is aborted ends with the reason, and leaves its data directory to the next', async () => {
+  const dataDirectory = await mkdtemp(join(tmpdir(), 'kafka-data-'));
+  try {
+    const aborted = new AbortController();
+    const starting = startKafka({ dataDirectory, signal: aborted.signal });
+    await waitFor(() => existsSync(join(dataDirectory, 'data', 'meta.properties')), {
+      message: 'the formatting',
+    });
 
-  aborted.abort(new Error('not wanted any more'));
+    aborted.abort(new Error('not wanted any more'));
 
-  await expect(starting).rejects.toThrow('not wanted any more');
+    await expect(starting).rejects.toThrow('not wanted any more');
+    await using next = await startKafka({ dataDirectory });
+    expect(await isBrokerReady(next.port)).toBe(true);
+  } finally {
+    await rm(dataDirectory, { recursive: true, force: true });
+  }
 });
 
 test('a port in use is named, with what to do about it', async () => {

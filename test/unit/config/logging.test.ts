@@ -80,12 +80,12 @@ test('drops and counts lines when the output is not read, and still ends', async
   const output = new RecordingOutput();
   const logging = openLogging({ level: 'info', format: 'json' }, output);
   output.stall();
-  const megabyte = 'x'.repeat(1_000_000);
+  const text = 'x'.repeat(8_000);
 
-  for (let i = 0; i < 10; i++) logging.logger.info({ megabyte }, 'big');
+  for (let i = 0; i < 1_000; i++) logging.logger.info({ text }, 'big');
   await logging.flush(1);
 
-  expect(logging.logsDropped()).toBe(6);
+  expect(logging.logsDropped()).toBeGreaterThan(400);
   expect(output.writableLength).toBeLessThan(4 * 1024 * 1024);
 });
 

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
+import { existsSync, readFileSync } from 'node:fs';
 import { SETTINGS } from '../../../config/settings-schema.ts';
 import { settingsTable } from '../../../config/settings-table.ts';
 

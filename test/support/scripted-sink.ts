@@ -1,0 +1,97 @@
+import {
+  SinkError,
+  type OperationBatch,
+  type SendOutcome,
+  type Sink,
+  type SinkAdapter,
+} from '../../sinks/sink.ts';
+
+/** One request as the sink saw it. */
+export interface SeenRequest {
+  readonly replication: string;
+  readonly operations: readonly string[];
+  readonly orderingLane: number | null;
+  readonly messageIds: readonly string[];
+}
+
+type Script = (operations: readonly string[]) => SendOutcome | Promise<SendOutcome> | null;
+
+/**
+ * A destination in memory: replications of type SCRIPTED deliver to `received(target)`, in the order of acceptance.
+ * A script may answer instead of it: fail, reject, or wait.
+ */
+export class ScriptedSinks {
+  readonly #received = new Map<string, string[]>();
+  readonly #scripts = new Map<string, Script>();
+  readonly requests: SeenRequest[] = [];
+  readonly opened: string[] = [];
+  readonly closed: string[] = [];
+  limits = { maxRecords: 1_000, maxBytes: 9_000_000, recordOverheadBytes: 20 };
+
+  readonly adapter: SinkAdapter<{ target: string }> = {
+    type: 'SCRIPTED',
+    versions: [1, 2],
+    fields: ['target'],
+    options: { messageId: true, ordering: false, orderingLanes: true },
+    credentials: 'none',
+    parseConfig: (record) =>
+      typeof record.target === 'string'
+        ? { config: { target: record.target } }
+        : { problem: { code: 'missing_field', field: 'target', message: 'target is missing' } },
+    checkCredentials: () => null,
+    open: ({ config }) => Promise.resolve(this.#sink(config.target)),
+  };
+
+  /** Operations accepted for `target`, as latin1 text of their bytes. */
+  received(target: string): readonly string[] {
+    return this.#received.get(target) ?? [];
+  }
+
+  /** Answers requests of `target` until it returns null for one; undefined ends it. */
+  script(target: string, script: Script | undefined): void {
+    if (script) this.#scripts.set(target, script);
+    else this.#scripts.delete(target);
+  }
+
+  #sink(target: string): Sink {
+    this.opened.push(target);
+    return {
+      limits: this.limits,
+      check: () => Promise.resolve([]),
+      send: (batch) => this.#send(target, batch),
+      close: () => {
+        this.closed.push(target);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  async #send(target: string, batch: OperationBatch): Promise<SendOutcome> {
+    const indexes = Array.from({ length: batch.count }, (_, i) => i);
+    const operations = indexes.map((i) => batch.data.toString('utf8', batch.start(i), batch.end(i)));
+    this.requests.push({
+      replication: target,
+      operations,
+      orderingLane: batch.orderingLane,
+      messageIds: indexes.map((i) => batch.messageId(i)),
+    });
+    const outcome = (await this.#scripts.get(target)?.(operations)) ?? {
+      delivered: batch.count,
+      failure: null,
+    };
+    const accepted = this.#received.get(target) ?? [];
+    accepted.push(...operations.slice(0, outcome.delivered));
+    this.#received.set(target, accepted);
+    return outcome;
+  }
+}
+
+export const unavailable = (): SendOutcome => ({
+  delivered: 0,
+  failure: new SinkError('retriable', 'unavailable', 'the destination is unavailable'),
+});
+
+export const rejected = (): SendOutcome => ({
+  delivered: 0,
+  failure: new SinkError('rejected', 'invalid_record', 'a record is not acceptable'),
+});

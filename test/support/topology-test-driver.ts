@@ -1,0 +1,175 @@
+import { ReplicationTable } from '../../processors/replication-table.ts';
+import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
+import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
+import { RecordDecoder } from '../../schemas/record-decoder.ts';
+import { SinkRegistry } from '../../sinks/registry.ts';
+import { ReplicationApplication } from '../../streams/application.ts';
+import type { TopicPartition } from '../../streams/kafka-port.ts';
+import type { Logger } from '../../streams/logger.ts';
+import { EngineMetrics } from '../../streams/metrics.ts';
+import type { SchemaLoader } from '../../streams/stream-task.ts';
+import { InMemoryKafka, type InMemoryMember } from './in-memory-kafka.ts';
+import { ManualClock, settle } from './manual-clock.ts';
+import { ScriptedSinks } from './scripted-sink.ts';
+
+const MUTATIONS = 'datamart-mutations';
+const CONFIG = { topic: 'replication-config', partition: 0 };
+export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
+
+export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
+
+/** A well-formed mutation; a test shows only what matters to it. */
+export function aMutation(fields: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    datamart_id: 1649,
+    user_point_id: USER,
+    ts: 1_676_627_112_685,
+    op: 'UPDATE',
+    doc_type: 'UserPoint',
+    ...fields,
+  };
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly fields: object;
+}
+
+interface DriverOptions {
+  readonly windowRecords?: number;
+  readonly memoryBytes?: number;
+  readonly schemas?: SchemaLoader & ConstructorParameters<typeof RecordDecoder>[0];
+  readonly kafka?: InMemoryKafka;
+  readonly clock?: ManualClock;
+  readonly sinks?: ScriptedSinks;
+}
+
+/** Runs the real application, tasks, lanes and table over Kafka and destinations in memory, with a clock that the test moves. */
+export class TopologyTestDriver {
+  readonly clock: ManualClock;
+  readonly kafka: InMemoryKafka;
+  readonly sinks: ScriptedSinks;
+  readonly member: InMemoryMember;
+  readonly table: ReplicationTable;
+  readonly metrics = new EngineMetrics();
+  readonly application: ReplicationApplication;
+  readonly logs: LogLine[] = [];
+
+  constructor(options: DriverOptions = {}) {
+    this.clock = options.clock ?? new ManualClock();
+    this.kafka = options.kafka ?? new InMemoryKafka(this.clock);
+    this.sinks = options.sinks ?? new ScriptedSinks();
+    const { port, member } = this.kafka.instance();
+    this.member = member;
+    const registry = new SinkRegistry([this.sinks.adapter]);
+    this.table = new ReplicationTable({
+      types: new Map([[this.sinks.adapter.type, this.sinks.adapter]]),
+      checkCredentialsUri: () => null,
+    });
+    const schemas = options.schemas ?? {
+      get: () => 'unknown' as const,
+      load: () => Promise.resolve('unknown' as const),
+    };
+    this.application = new ReplicationApplication({
+      groupId: 'group',
+      topics: { mutations: [MUTATIONS], replicationConfig: CONFIG.topic, deadLetters: DEAD_LETTERS.topic },
+      delivery: {
+        memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
+        windowRecords: options.windowRecords ?? 10_000,
+        windowBytes: 32 * 1024 * 1024,
+      },
+      startFrom: 'earliest',
+      kafka: port,
+      table: this.table,
+      decoder: new RecordDecoder(schemas),
+      encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
+      schemas,
+      sinks: registry,
+      credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
+      checkTopics: () => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) }),
+      metrics: this.metrics,
+      clock: this.clock,
+      random: () => 0.5,
+      logger: this.#logger(),
+    });
+  }
+
+  partition(partition = 0): TopicPartition {
+    return { topic: MUTATIONS, partition };
+  }
+
+  /** Writes a record to the control topic and lets the table follow. */
+  async configure(id: string, fields: Record<string, unknown> | null): Promise<void> {
+    const record = fields && {
+      id,
+      datamart_id: '1649',
+      type: 'SCRIPTED',
+      target: id,
+      status: 'ACTIVE',
+      version: 1,
+      ...fields,
+    };
+    this.kafka.append(CONFIG, { key: Buffer.from(id), value: record && Buffer.from(JSON.stringify(record)) });
+    await this.clock.advance(300);
+  }
+
+  /** Starts the application and gives it these partitions. */
+  async start(partitions: readonly number[] = [0]): Promise<void> {
+    const started = this.application.start();
+    await this.clock.advance(300);
+    await started;
+    this.member.assign(partitions.map((partition) => this.partition(partition)));
+    await this.clock.advance(50);
+  }
+
+  produce(value: Record<string, unknown> | Buffer | null, partition = 0): number {
+    const bytes = value === null || Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value));
+    const key = value === null || Buffer.isBuffer(value) ? null : Buffer.from(String(value.user_point_id));
+    return this.kafka.append(this.partition(partition), { key, value: bytes });
+  }
+
+  /** Fetches once and lets everything settle that needs no more time than `ms`. */
+  async run(ms = 50): Promise<void> {
+    this.member.poll();
+    await this.clock.advance(ms);
+  }
+
+  /** Values of `op` records in a scrape, for a metric with exactly these labels. */
+  async metric(name: string, labels: Record<string, string | number> = {}): Promise<number | undefined> {
+    const found = await this.metrics.registry.getSingleMetric(`datamart_replication_${name}`)?.get();
+    return found?.values.find((sample) =>
+      Object.entries(labels).every(
+        ([label, value]) => (sample.labels as Record<string, unknown>)[label] === value,
+      ),
+    )?.value;
+  }
+
+  async close(): Promise<void> {
+    const closed = this.application.close(0);
+    await this.clock.advance(1_000);
+    await closed;
+  }
+
+  /** The instance dies: nothing more comes of it, not even a commit. */
+  async kill(): Promise<void> {
+    const { member } = this;
+    member.isStopped = true;
+    this.kafka.nextGeneration();
+    await settle();
+  }
+
+  #logger(): Logger {
+    const at = (level: string) => (fields: object, msg: string) => {
+      this.logs.push({ level, msg, fields });
+    };
+    const logger: Logger = {
+      debug: at('debug'),
+      info: at('info'),
+      warn: at('warn'),
+      error: at('error'),
+      child: () => logger,
+    };
+    return logger;
+  }
+}
