@@ -7,7 +7,7 @@ import type { OperationEncoder, OperationVersion } from '../schemas/operation-en
 import type { CredentialsResolver } from '../sinks/credentials.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
 import { backoffMs, type Random } from './backoff.ts';
-import { claimOf, commitMetadata } from './claim.ts';
+import { claimOf, commitMetadata, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -362,7 +362,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
       await this.#consumer.commit(offsets, generation);
       if (!isCurrent()) return;
     }
-    for (const { claim, taskId } of fresh) this.#openTask(claim.at, taskId, claim.offset, claim.logEnd);
+    for (const { claim, taskId } of fresh) this.#openTask(claim, taskId);
     for (const task of this.#tasks.values()) this.#consumer.resumeAt(task.scope, task.fetchPosition);
     for (const task of this.#tasks.values()) if (task.isPaused) this.#consumer.pause(task.scope);
     this.#missing = [];
@@ -373,15 +373,10 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     );
   }
 
-  #openTask({ topic, partition }: TopicPartition, taskId: string, offset: number, logEnd: number): void {
-    const partitionCount = this.#partitionCounts.get(topic) ?? 0;
-    const task = new StreamTask(
-      { topic, partition, partitionCount },
-      taskId,
-      { offset, logEnd },
-      this.#taskContext(),
-      this,
-    );
+  #openTask(claim: Claim, taskId: string): void {
+    const { topic, partition } = claim.at;
+    const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
+    const task = new StreamTask(scope, taskId, claim, this.#taskContext(), this);
     this.#tasks.set(keyOf(task.scope), task);
   }
 

@@ -9,7 +9,7 @@ export interface CarriedPositions {
 const NOTHING_CARRIED: CarriedPositions = { x: [], s: [] };
 
 /** The metadata of a commit (PROTOCOL A1): the task that wrote it and the positions that it carries. */
-export function commitMetadata(taskId: string, carried: CarriedPositions = NOTHING_CARRIED): string {
+export function commitMetadata(taskId: string, carried: CarriedPositions): string {
   return JSON.stringify({ task: taskId, x: carried.x, s: carried.s });
 }
 

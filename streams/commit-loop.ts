@@ -85,7 +85,7 @@ export class CommitLoop {
           topic: task.scope.topic,
           partition: task.scope.partition,
           offset,
-          metadata: commitMetadata(task.taskId),
+          metadata: commitMetadata(task.taskId, task.carried),
         })),
         owned.generation,
       );

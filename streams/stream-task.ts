@@ -4,6 +4,7 @@ import { USER_POINT_PARENT } from '../schemas/document-type.ts';
 import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { SinkError } from '../sinks/sink.ts';
+import type { CarriedPositions } from './claim.ts';
 import { copyRecord, type DeadLetterCause, type DeadLetters } from './dead-letters.ts';
 import { identityOf, type Destinations } from './destinations.ts';
 import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from './kafka-port.ts';
@@ -66,6 +67,8 @@ export class StreamTask implements LaneOwner {
   /** Names this task in the metadata of its commits (PROTOCOL A1, A2). */
   readonly taskId: string;
   readonly scope: TopicPartition & { readonly partitionCount: number };
+  /** Positions of parked replications and syncs that travel with every commit, unchanged. */
+  readonly carried: CarriedPositions;
   readonly #context: StreamTaskContext;
   readonly #owner: StreamTaskOwner;
   readonly #window: Window;
@@ -94,7 +97,7 @@ export class StreamTask implements LaneOwner {
   constructor(
     scope: TopicPartition & { readonly partitionCount: number },
     taskId: string,
-    start: { readonly offset: number; readonly logEnd: number },
+    start: { readonly offset: number; readonly logEnd: number; readonly carried: CarriedPositions },
     context: StreamTaskContext,
     owner: StreamTaskOwner,
   ) {
@@ -102,6 +105,7 @@ export class StreamTask implements LaneOwner {
     this.taskId = taskId;
     this.#context = context;
     this.#owner = owner;
+    this.carried = start.carried;
     this.#position = start.offset;
     this.#fetchPosition = start.offset;
     this.#committed = start.offset;

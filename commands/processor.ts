@@ -1,0 +1,125 @@
+import type { Settings } from '../config/settings.ts';
+import { ReplicationTable } from '../processors/replication-table.ts';
+import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
+import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
+import { RecordDecoder } from '../schemas/record-decoder.ts';
+import { SchemaCache } from '../schemas/schema-cache.ts';
+import { azureEventHubsAdapter } from '../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
+import { credentialsUriProblem, fileCredentials } from '../sinks/credentials.ts';
+import { fileAdapter } from '../sinks/file/file-adapter.ts';
+import { googlePubSubAdapter } from '../sinks/google-pubsub/google-pubsub-adapter.ts';
+import { kafkaTopicAdapter } from '../sinks/kafka-topic/kafka-topic-adapter.ts';
+import { SinkRegistry } from '../sinks/registry.ts';
+import { loadSinkModule } from '../sinks/sink-module.ts';
+import type { SinkAdapter } from '../sinks/sink.ts';
+import { ReplicationApplication } from '../streams/application.ts';
+import { systemClock } from '../streams/clock.ts';
+import { FatalStreamsError } from '../streams/errors.ts';
+import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
+import { sinkProducers } from '../streams/kafka/sink-producers.ts';
+import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
+import type { Logger } from '../streams/logger.ts';
+import { EngineMetrics } from '../streams/metrics.ts';
+import { checkTopics } from '../streams/topics/create-topics.ts';
+
+/** What is handed in from outside the settings. */
+export interface ProcessorEnvironment {
+  /** `PUBSUB_EMULATOR_HOST`, used only when emulators are allowed. */
+  readonly pubsubEmulatorHost: string | null;
+}
+
+/** The stream processor of one instance, put together from its settings. */
+export interface Processor {
+  readonly application: ReplicationApplication;
+  readonly metrics: EngineMetrics;
+  readonly table: ReplicationTable;
+}
+
+/** Composes the stream processor: settings → ports → application. Opens no connection yet. */
+export async function composeProcessor(
+  settings: Settings,
+  logger: Logger,
+  environment: ProcessorEnvironment,
+): Promise<Processor> {
+  const sinks = await openSinks(settings, logger, environment);
+  const table = new ReplicationTable({
+    types: new Map(sinks.types().flatMap((type) => {
+      const adapter = sinks.get(type);
+      return adapter ? [[type, adapter] as const] : [];
+    })),
+    checkCredentialsUri: credentialsUriProblem,
+  });
+  const schemas = new SchemaCache(settings.kafka.schemaRegistry);
+  const metrics = new EngineMetrics();
+  const application = new ReplicationApplication({
+    groupId: settings.kafka.groupId,
+    topics: settings.topics,
+    delivery: settings.delivery,
+    startFrom: settings.kafka.startFrom,
+    kafka: kafkajsPort(settings.kafka, logger),
+    table,
+    decoder: new RecordDecoder(schemas),
+    encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
+    schemas,
+    sinks,
+    credentials: fileCredentials({ directory: settings.credentials.directory }),
+    checkTopics: () => checkOwnTopics(settings, logger),
+    metrics,
+    clock: systemClock,
+    random: Math.random,
+    logger,
+  });
+  return { application, metrics, table };
+}
+
+/** The kinds of destinations that `SINKS_ENABLED` and `SINKS_MODULES` turn on. */
+async function openSinks(
+  { kafka, sinks, topics }: Settings,
+  logger: Logger,
+  { pubsubEmulatorHost }: ProcessorEnvironment,
+): Promise<SinkRegistry> {
+  const { allowEmulators } = sinks;
+  const ownTopics = [
+    ...topics.mutations,
+    ...topics.snapshots,
+    topics.replicationConfig,
+    topics.replicationCredentials,
+    topics.replicationStatus,
+    topics.initialSyncRequests,
+    topics.initialSyncExecutions,
+    topics.deadLetters,
+  ];
+  const builtIn: readonly SinkAdapter<never>[] = [
+    googlePubSubAdapter({ allowEmulators, emulatorHost: pubsubEmulatorHost }),
+    azureEventHubsAdapter({ allowEmulators }),
+    kafkaTopicAdapter({ producers: sinkProducers(kafka, logger), ownTopics, allowedBrokers: sinks.kafkaBrokers }),
+    fileAdapter({ directory: sinks.fileDirectory }),
+  ];
+  const modules = await Promise.all(sinks.modules.map(loadSinkModule));
+  const isEnabled = ({ type }: { type: string }): boolean => sinks.enabled.includes(type);
+  // The registry's adapters get the configs that they parsed themselves.
+  return new SinkRegistry([...(builtIn as readonly SinkAdapter[]), ...modules].filter(isEnabled));
+}
+
+/** Which topics are missing; refuses settings that would lose data, each with its remedy. */
+async function checkOwnTopics(
+  settings: Settings,
+  logger: Logger,
+): Promise<{ missing: readonly string[]; partitions: ReadonlyMap<string, number> }> {
+  const admin = kafkajsTopicAdmin(settings.kafka, logger);
+  try {
+    const { create, refused, warnings, partitions } = await checkTopics(admin, settings.topics);
+    if (refused.length > 0) {
+      const reasons = refused.map(
+        ({ topic, setting, value, remedy }) => `topic ${topic}: ${setting} is ${value}; ${remedy}`,
+      );
+      throw new FatalStreamsError(reasons.join('\n'));
+    }
+    for (const { topic, setting, value, remedy } of warnings) {
+      logger.warn({ topic }, `${setting} is ${value}; ${remedy}`);
+    }
+    return { missing: create.map(({ name }) => name), partitions };
+  } finally {
+    await admin.close();
+  }
+}

@@ -1,0 +1,149 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClusterDescription, ExistingTopic, NewTopic, TopicAdmin } from '../topics/topic-admin-port.ts';
+import { ConfigResourceTypes, type Admin, type KafkaClient } from './kafkajs.ts';
+
+/** Apache Kafka's own default of `message.max.bytes`. */
+const APACHE_MAX_MESSAGE_BYTES = 1_048_588;
+const METADATA_TIMEOUT_MS = 30_000;
+const METADATA_POLL_MS = 100;
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** `TopicAdmin` over kafkajs. Connects with the first call. */
+export class KafkajsTopicAdmin implements TopicAdmin {
+  readonly #admin: Admin;
+  #connecting: Promise<void> | null = null;
+
+  constructor(kafka: KafkaClient) {
+    this.#admin = kafka.admin();
+  }
+
+  async describeCluster(): Promise<ClusterDescription> {
+    await this.#connect();
+    const { brokers } = await this.#admin.describeCluster();
+    const [broker] = brokers;
+    const settings = broker
+      ? await this.#settingsOf(ConfigResourceTypes.BROKER, [String(broker.nodeId)])
+      : [];
+    const maxMessageBytes = settings[0]?.['message.max.bytes'];
+    return {
+      brokerCount: brokers.length,
+      defaultMaxMessageBytes: Number(maxMessageBytes ?? APACHE_MAX_MESSAGE_BYTES),
+    };
+  }
+
+  async describeTopics(names: readonly string[]): Promise<readonly ExistingTopic[]> {
+    await this.#connect();
+    // Asking for the metadata of a missing topic could make it (auto.create.topics.enable).
+    const all = new Set(await this.#admin.listTopics());
+    const present = names.filter((name) => all.has(name));
+    if (present.length === 0) return [];
+    const { topics } = await this.#admin.fetchTopicMetadata({ topics: present });
+    const settings = await this.#settingsOf(
+      ConfigResourceTypes.TOPIC,
+      topics.map(({ name }) => name),
+    );
+    return topics.map(({ name, partitions }, index) => ({
+      name,
+      partitions: partitions.length,
+      replicationFactor: partitions[0]?.replicas.length ?? 0,
+      settings: settings[index] ?? {},
+    }));
+  }
+
+  async createTopics(topics: readonly NewTopic[]): Promise<void> {
+    await this.#connect();
+    for (const topic of topics) await this.#create(topic);
+    await this.#waitForMetadata(topics);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#connecting) return;
+    await this.#connecting.catch(() => undefined);
+    this.#connecting = null;
+    await this.#admin.disconnect();
+  }
+
+  #connect(): Promise<void> {
+    this.#connecting ??= this.#admin.connect().catch((error: unknown) => {
+      this.#connecting = null;
+      throw error;
+    });
+    return this.#connecting;
+  }
+
+  /** One topic a request: a request for several answers with the first error only. */
+  async #create({ name, partitions, replicationFactor, settings }: NewTopic): Promise<void> {
+    try {
+      // False when the topic exists already, which is what was wanted.
+      await this.#admin.createTopics({
+        waitForLeaders: false,
+        timeout: REQUEST_TIMEOUT_MS,
+        topics: [
+          {
+            topic: name,
+            numPartitions: partitions,
+            replicationFactor,
+            configEntries: Object.entries(settings).map(([setting, value]) => ({ name: setting, value })),
+          },
+        ],
+      });
+    } catch (error) {
+      throw new Error(`creating topic ${name}: ${reasonOf(error)}`, { cause: error });
+    }
+  }
+
+  /** Kafka answers before all brokers know of a topic; the next call could miss it otherwise. */
+  async #waitForMetadata(topics: readonly NewTopic[]): Promise<void> {
+    const deadline = Date.now() + METADATA_TIMEOUT_MS;
+    for (;;) {
+      const known = await this.#partitionsWithLeader(topics.map(({ name }) => name));
+      const missing = topics.filter(({ name, partitions }) => (known.get(name) ?? 0) < partitions);
+      if (missing.length === 0) return;
+      if (Date.now() > deadline) {
+        throw new Error(
+          `creating topic ${missing[0]?.name}: it has no leaders after ${METADATA_TIMEOUT_MS / 1000} s`,
+        );
+      }
+      await sleep(METADATA_POLL_MS);
+    }
+  }
+
+  async #partitionsWithLeader(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const all = new Set(await this.#admin.listTopics());
+    const present = names.filter((name) => all.has(name));
+    if (present.length === 0) return new Map();
+    try {
+      const { topics } = await this.#admin.fetchTopicMetadata({ topics: present });
+      return new Map(
+        topics.map(({ name, partitions }) => [name, partitions.filter(({ leader }) => leader >= 0).length]),
+      );
+    } catch (error) {
+      if (error instanceof Error && /does not host|leader/i.test(error.message)) return new Map();
+      throw error;
+    }
+  }
+
+  /** The settings of each resource, in the order of `names`. */
+  async #settingsOf(
+    type: ConfigResourceTypes,
+    names: readonly string[],
+  ): Promise<readonly Readonly<Record<string, string | null>>[]> {
+    const { resources } = await this.#admin.describeConfigs({
+      includeSynonyms: false,
+      resources: names.map((name) => ({ type, name })),
+    });
+    return names.map((name) => {
+      const entries = resources.find(({ resourceName }) => resourceName === name)?.configEntries ?? [];
+      return Object.fromEntries(entries.map(({ configName, configValue }) => [configName, configValue]));
+    });
+  }
+}
+
+/** kafkajs hides the broker's reasons for refusing a topic in the errors of an aggregate. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError || (error instanceof Error && 'errors' in error)) {
+    const [first] = error.errors as readonly unknown[];
+    if (first instanceof Error) return first.message;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
