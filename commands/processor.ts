@@ -1,9 +1,11 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Settings } from '../config/settings.ts';
 import { ReplicationTable } from '../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { SchemaCache } from '../schemas/schema-cache.ts';
+import { HttpSchemaRegistry } from '../schemas/schema-registry.ts';
 import { azureEventHubsAdapter } from '../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
 import { credentialsUriProblem, fileCredentials } from '../sinks/credentials.ts';
 import { fileAdapter } from '../sinks/file/file-adapter.ts';
@@ -21,6 +23,8 @@ import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { EngineMetrics } from '../streams/metrics.ts';
 import { checkTopics } from '../streams/topics/create-topics.ts';
+
+const REGISTRY_TIMEOUT_MS = 5_000;
 
 /** What is handed in from outside the settings. */
 export interface ProcessorEnvironment {
@@ -43,13 +47,15 @@ export async function composeProcessor(
 ): Promise<Processor> {
   const sinks = await openSinks(settings, logger, environment);
   const table = new ReplicationTable({
-    types: new Map(sinks.types().flatMap((type) => {
-      const adapter = sinks.get(type);
-      return adapter ? [[type, adapter] as const] : [];
-    })),
+    types: new Map(
+      sinks.types().flatMap((type) => {
+        const adapter = sinks.get(type);
+        return adapter ? [[type, adapter] as const] : [];
+      }),
+    ),
     checkCredentialsUri: credentialsUriProblem,
   });
-  const schemas = new SchemaCache(settings.kafka.schemaRegistry);
+  const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
   const application = new ReplicationApplication({
     groupId: settings.kafka.groupId,
@@ -72,6 +78,17 @@ export async function composeProcessor(
   return { application, metrics, table };
 }
 
+function openSchemas({ kafka: { schemaRegistry } }: Settings): SchemaCache {
+  return new SchemaCache({
+    source:
+      schemaRegistry === null
+        ? null
+        : new HttpSchemaRegistry({ ...schemaRegistry, timeoutMs: REGISTRY_TIMEOUT_MS }),
+    now: () => performance.now(),
+    sleep: (milliseconds, signal) => setTimeout(milliseconds, undefined, { signal }),
+  });
+}
+
 /** The kinds of destinations that `SINKS_ENABLED` and `SINKS_MODULES` turn on. */
 async function openSinks(
   { kafka, sinks, topics }: Settings,
@@ -89,16 +106,20 @@ async function openSinks(
     topics.initialSyncExecutions,
     topics.deadLetters,
   ];
-  const builtIn: readonly SinkAdapter<never>[] = [
+  const builtIn = [
     googlePubSubAdapter({ allowEmulators, emulatorHost: pubsubEmulatorHost }),
     azureEventHubsAdapter({ allowEmulators }),
-    kafkaTopicAdapter({ producers: sinkProducers(kafka, logger), ownTopics, allowedBrokers: sinks.kafkaBrokers }),
+    kafkaTopicAdapter({
+      producers: sinkProducers(kafka, logger),
+      ownTopics,
+      allowedBrokers: sinks.kafkaBrokers,
+    }),
     fileAdapter({ directory: sinks.fileDirectory }),
   ];
   const modules = await Promise.all(sinks.modules.map(loadSinkModule));
   const isEnabled = ({ type }: { type: string }): boolean => sinks.enabled.includes(type);
-  // The registry's adapters get the configs that they parsed themselves.
-  return new SinkRegistry([...(builtIn as readonly SinkAdapter[]), ...modules].filter(isEnabled));
+  // An adapter is only ever handed the configs that it parsed itself.
+  return new SinkRegistry([...(builtIn as readonly SinkAdapter<unknown>[]), ...modules].filter(isEnabled));
 }
 
 /** Which topics are missing; refuses settings that would lose data, each with its remedy. */

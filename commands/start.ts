@@ -15,7 +15,10 @@ export interface StartOptions {
  * Resolves with the exit code: 0 after a clean stop, 1 when the processor couldn't go on (the log says why). What it
  * must be told by settings was checked before (exit code 2).
  */
-export async function runStart({ settings, logging, env }: StartOptions, signal: AbortSignal): Promise<number> {
+export async function runStart(
+  { settings, logging, env }: StartOptions,
+  signal: AbortSignal,
+): Promise<number> {
   const { logger } = logging;
   const { application, metrics } = await composeProcessor(settings, logger, {
     pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null,
@@ -34,9 +37,13 @@ export async function runStart({ settings, logging, env }: StartOptions, signal:
     { host, port, logger },
   );
   const stopped = Promise.withResolvers<void>();
-  signal.addEventListener('abort', () => {
-    stopped.resolve();
-  }, { once: true });
+  signal.addEventListener(
+    'abort',
+    () => {
+      stopped.resolve();
+    },
+    { once: true },
+  );
   if (signal.aborted) stopped.resolve();
   let exitCode = 0;
   try {

@@ -145,7 +145,8 @@ class SettingsLoader {
     try {
       return this.#sources.readFile(path);
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+      const hasCode = typeof error === 'object' && error !== null && 'code' in error;
+      const code = hasCode ? String(error.code) : 'unreadable';
       this.#problems.push(
         `${name}: reading ${path}: ${READ_ERRORS[code] ?? code}; allowed is a readable file`,
       );

@@ -3,6 +3,8 @@ const REDACTED = '[redacted]';
 /** Deeper than any error or field of ours; ends cycles too. */
 const MAX_DEPTH = 8;
 const MAX_LIST = 50;
+/** Keeps a log line short, and the patterns' work on it. */
+const MAX_TEXT = 8_000;
 
 const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
   [
@@ -27,9 +29,10 @@ const SECRET_FIELD =
 
 /** Takes out of a text what looks like a secret: keys, tokens, passwords in addresses. */
 export function redactText(text: string): string {
+  const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
   return SECRET_PATTERNS.reduce(
     (redacted, [pattern, replacement]) => redacted.replace(pattern, replacement),
-    text,
+    shown,
   );
 }
 

@@ -28,8 +28,8 @@ function topicContradictions(topics: SettingValues['topics']): Contradiction[] {
     });
   }
   const users = new Map<string, string>();
-  const { dead_letters_retention_hours: _hours, ...names } = topics;
-  for (const [setting, value] of Object.entries(names)) {
+  for (const [setting, value] of Object.entries(topics)) {
+    if (typeof value === 'number') continue;
     for (const topic of typeof value === 'string' ? [value] : value) {
       // Kafka's metrics write both as `_`, so it refuses a topic whose name differs only there.
       const canonical = topic.replaceAll('.', '_');

@@ -9,7 +9,8 @@ export function settingsTable(): string {
 }
 
 function defaultOf({ default: value }: SettingDefinition): string {
-  return value === null ? 'none' : `\`${Array.isArray(value) ? value.join(',') : String(value)}\``;
+  if (value === null) return 'none';
+  return `\`${Array.isArray(value) ? value.join(',') : JSON.stringify(value).replaceAll('"', '')}\``;
 }
 
 function allowedOf({ reader, isSecret, env }: SettingDefinition): string {

@@ -1,5 +1,5 @@
-import { ROLES, type SettingValues } from './settings-schema.ts';
 import { keyBytes } from './setting-formats.ts';
+import { ROLES, type SettingValues } from './settings-schema.ts';
 
 /** How the brokers are reached. PEM texts are the contents of the files that the settings name. */
 export interface KafkaSettings {

@@ -242,7 +242,8 @@ async function openDataDirectory(given: string | undefined): Promise<DataDirecto
     ? await mkdtemp(join(tmpdir(), 'datamart-replication-kafka-'))
     : resolvePath(given);
   await mkdir(root, { recursive: true });
-  const release = await lockDirectory(await realpath(root));
+  // Nobody else knows the name of a temporary one.
+  const release = isTemporary ? (): void => undefined : await lockDirectory(await realpath(root));
   return {
     root,
     isTemporary,

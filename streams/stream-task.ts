@@ -3,8 +3,10 @@ import type { Topology, TopologyStatus } from '../processors/topology.ts';
 import { USER_POINT_PARENT } from '../schemas/document-type.ts';
 import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
+import type { SchemaLoad } from '../schemas/schema-cache.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { CarriedPositions } from './claim.ts';
+import { sleep } from './clock.ts';
 import { copyRecord, type DeadLetterCause, type DeadLetters } from './dead-letters.ts';
 import { identityOf, type Destinations } from './destinations.ts';
 import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from './kafka-port.ts';
@@ -27,13 +29,9 @@ export interface StreamTaskContext extends LaneContext {
   readonly window: { readonly maxRecords: number; readonly maxBytes: number };
 }
 
-/** Loads the Avro schemas that records name. */
+/** Loads the Avro schemas that records name. Rejects only when `signal` aborts. */
 export interface SchemaLoader {
-  /** `loaded` and `unknown` let the record be decoded again; with the others the partition waits. */
-  load(
-    schemaId: number,
-    signal: AbortSignal,
-  ): Promise<'loaded' | 'unknown' | 'unavailable' | 'not_configured'>;
+  load(schemaId: number, signal: AbortSignal): Promise<SchemaLoad>;
 }
 
 /** What a task asks of the application. */
@@ -54,6 +52,9 @@ interface FanOut {
 /** A commit is asked for when this many operations settled since the last. */
 const COMMIT_EVERY_OPERATIONS = 5_000;
 const SCHEMA_RETRY_MS = 1_000;
+/** One line a minute. */
+const SCHEMA_LOG_EVERY = 60;
+const ABORTED_LOAD: SchemaLoad = { status: 'unavailable', detail: '' };
 
 /**
  * Everything that belongs to one owned partition, from its assignment until it is closed: the epoch of rule A4.
@@ -405,24 +406,16 @@ export class StreamTask implements LaneOwner {
     const { schemas, clock, logger } = this.#context;
     const { signal } = this.#closing;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
-      const outcome = await schemas.load(schemaId, signal);
-      const isWaiting = outcome === 'unavailable' || outcome === 'not_configured';
-      this.#setBlocked('registry', outcome === 'unavailable');
-      this.#setBlocked('registry_not_configured', outcome === 'not_configured');
+      const { status, detail } = await schemas.load(schemaId, signal).catch(() => ABORTED_LOAD);
+      const isWaiting = status === 'unavailable' || status === 'unconfigured';
+      this.#setBlocked('registry', status === 'unavailable');
+      this.#setBlocked('registry_not_configured', status === 'unconfigured');
       if (!isWaiting) break;
-      if (attempt % 60 === 0) {
-        const remedy =
-          outcome === 'unavailable'
-            ? 'the schema registry can’t be reached'
-            : 'KAFKA_SCHEMA_REGISTRY_URL is not set';
-        logger.error(
-          { ...this.scope, schema_id: schemaId },
-          `the partition waits for schema ${schemaId}: ${remedy}`,
-        );
+      if (attempt % SCHEMA_LOG_EVERY === 0) {
+        const { topic, partition } = this.scope;
+        logger.error({ topic, partition, schema_id: schemaId }, `the partition waits: ${detail}`);
       }
-      await new Promise<void>((resolve) => {
-        clock.schedule(SCHEMA_RETRY_MS, resolve);
-      });
+      await sleep(clock, SCHEMA_RETRY_MS, signal);
     }
     if (signal.aborted) return;
     const held = this.#held;
@@ -448,9 +441,7 @@ export class StreamTask implements LaneOwner {
         return record ? copyRecord(record) : lost;
       } catch (error) {
         logger.warn({ ...this.scope, offset, error: error }, 'a rejected record can’t be read again yet');
-        await new Promise<void>((resolve) => {
-          clock.schedule(100 + Math.ceil(random() * 400), resolve);
-        });
+        await sleep(clock, 100 + Math.ceil(random() * 400), this.#closing.signal);
       }
     }
     return lost;

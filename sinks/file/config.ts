@@ -14,7 +14,6 @@ const MAX_PATH_LENGTH = 1_000;
 const MAX_NAME_BYTES = 255;
 
 /** Control characters, and the backslash, which separates names elsewhere. */
-// eslint-disable-next-line no-control-regex -- refusing them is the purpose
 const FORBIDDEN = /[\u0000-\u001f\u007f\\]/;
 
 type ParsedConfig = { readonly config: FileConfig } | { readonly problem: FieldProblem };

@@ -144,5 +144,5 @@ function refusal(path: string, reason: string): SinkError {
 }
 
 function isErrno(error: unknown, errno: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === errno;
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === errno;
 }

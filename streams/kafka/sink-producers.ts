@@ -1,4 +1,8 @@
-import type { KafkaCredentials, RecordProducer, RecordProducers } from '../../sinks/kafka-topic/record-producer.ts';
+import type {
+  KafkaCredentials,
+  RecordProducer,
+  RecordProducers,
+} from '../../sinks/kafka-topic/record-producer.ts';
 import type { Logger } from '../logger.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
 import { Partitioners, type KafkaClient, type Producer } from './kafkajs.ts';

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../logger.ts';
 import type { ClusterDescription, ExistingTopic, NewTopic, TopicAdmin } from '../topics/topic-admin-port.ts';
+import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
 import { ConfigResourceTypes, type Admin, type KafkaClient } from './kafkajs.ts';
 
 /** Apache Kafka's own default of `message.max.bytes`. */
@@ -7,6 +9,13 @@ const APACHE_MAX_MESSAGE_BYTES = 1_048_588;
 const METADATA_TIMEOUT_MS = 30_000;
 const METADATA_POLL_MS = 100;
 const REQUEST_TIMEOUT_MS = 10_000;
+
+type ResourceType = (typeof ConfigResourceTypes)['TOPIC' | 'BROKER'];
+
+/** Opens a `TopicAdmin` on this cluster. Connects with its first call. */
+export function kafkajsTopicAdmin(connection: KafkaConnection, logger: Logger): TopicAdmin {
+  return new KafkajsTopicAdmin(kafkaClient(connection, logger));
+}
 
 /** `TopicAdmin` over kafkajs. Connects with the first call. */
 export class KafkajsTopicAdmin implements TopicAdmin {
@@ -125,7 +134,7 @@ export class KafkajsTopicAdmin implements TopicAdmin {
 
   /** The settings of each resource, in the order of `names`. */
   async #settingsOf(
-    type: ConfigResourceTypes,
+    type: ResourceType,
     names: readonly string[],
   ): Promise<readonly Readonly<Record<string, string | null>>[]> {
     const { resources } = await this.#admin.describeConfigs({

@@ -42,7 +42,7 @@ export async function createTopics(
   names: TopicNames,
   options: CreateTopicsOptions,
 ): Promise<CreateTopicsReport> {
-  const { desired, verdict, existing } = await inspectTopics(admin, names, options);
+  const { desired, verdict, existing } = await inspectTopics(admin, names, { ...options, isMaking: true });
   const isRefused = verdict.refused.length > 0;
   if (!isRefused && !options.isDryRun && verdict.create.length > 0) await admin.createTopics(verdict.create);
   const resultOf = (topic: DesiredTopic): TopicResult['result'] => {
@@ -83,6 +83,7 @@ export async function checkTopics(
   const { verdict, existing } = await inspectTopics(admin, names, {
     partitions: 1,
     replicationFactor: null,
+    isMaking: false,
     pinnedPartitions,
   });
   return { ...verdict, partitions: new Map(existing.map(({ name, partitions }) => [name, partitions])) };
@@ -94,13 +95,14 @@ async function inspectTopics(
   options: {
     readonly partitions: number;
     readonly replicationFactor: number | null;
+    readonly isMaking: boolean;
     readonly pinnedPartitions?: ReadonlyMap<string, number> | undefined;
   },
 ) {
   const cluster = await admin.describeCluster();
   const existing = await admin.describeTopics(topicNames(names));
   const desired = desiredTopics(names, existing, { ...options, cluster });
-  const verdict = judgeTopics(desired, existing, cluster.brokerCount, options.pinnedPartitions);
+  const verdict = judgeTopics(desired, existing, { ...options, brokerCount: cluster.brokerCount });
   return { existing, desired, verdict };
 }
 

@@ -149,18 +149,25 @@ export function desiredTopics(
   ];
 }
 
+export interface JudgeOptions {
+  readonly brokerCount: number;
+  /** Whether missing topics are about to be made as `desired` says; else a snapshot waits for its mutation topic. */
+  readonly isMaking: boolean;
+  /**
+   * The counts that running instances keep to: after a mutation topic got more partitions, its snapshot has the pinned
+   * count until `partitions adopt`, and that is no reason to refuse it.
+   */
+  readonly pinnedPartitions?: ReadonlyMap<string, number> | undefined;
+}
+
 /**
  * Compares what should be with what is: which topics to make, which existing ones are refused because they would lose
- * data, and which could do better.
- *
- * `pinnedPartitions` are the counts that running instances keep to: after a mutation topic got more partitions its
- * snapshot has the pinned count until `partitions adopt`, and that is no reason to refuse it. Pure.
+ * data, and which could do better. Pure.
  */
 export function judgeTopics(
   desired: readonly DesiredTopic[],
   existing: readonly ExistingTopic[],
-  brokerCount: number,
-  pinnedPartitions: ReadonlyMap<string, number> = new Map(),
+  options: JudgeOptions,
 ): TopicVerdict {
   const byName = new Map(existing.map((topic) => [topic.name, topic]));
   const create = desired.filter(({ name }) => !byName.has(name));
@@ -168,17 +175,23 @@ export function judgeTopics(
     const actual = byName.get(wanted.name);
     return actual ? [{ wanted, actual }] : [];
   });
+  const countFor = (wanted: DesiredTopic): number | null => {
+    const mutationTopic = wanted.mutationTopic ?? '';
+    if (!options.isMaking && !byName.has(mutationTopic)) return null;
+    return options.pinnedPartitions?.get(mutationTopic) ?? wanted.partitions;
+  };
   return {
     create,
-    refused: found.flatMap(({ wanted, actual }) => refusals(wanted, actual, pinnedPartitions)),
-    warnings: found.flatMap(({ wanted, actual }) => warningsOf(wanted, actual, brokerCount)),
+    refused: found.flatMap(({ wanted, actual }) => refusals(wanted, actual, countFor(wanted))),
+    warnings: found.flatMap(({ wanted, actual }) => warningsOf(wanted, actual, options.brokerCount)),
   };
 }
 
+/** `snapshotPartitions`: what a snapshot topic needs; null while that isn't known. */
 function refusals(
   wanted: DesiredTopic,
   actual: ExistingTopic,
-  pinnedPartitions: ReadonlyMap<string, number>,
+  snapshotPartitions: number | null,
 ): RefusedTopic[] {
   const refused: RefusedTopic[] = [];
   const policy = normalPolicy(actual.settings['cleanup.policy'] ?? null);
@@ -199,18 +212,16 @@ function refusals(
       remedy: `it needs exactly 1, because order across keys decides: make it anew, or name another topic in ${wanted.namedBy}`,
     });
   }
-  if (wanted.kind === 'snapshot') {
-    const pinned = pinnedPartitions.get(wanted.mutationTopic ?? '');
-    if (actual.partitions !== (pinned ?? wanted.partitions)) {
-      refused.push({
-        topic: wanted.name,
-        setting: 'partitions',
-        value: String(actual.partitions),
-        remedy:
-          `it needs ${pinned ?? wanted.partitions}, as many as its mutation topic ${wanted.mutationTopic}: ` +
-          `name another topic in ${wanted.namedBy}, or delete it and let \`topics create\` and \`snapshot rebuild\` make it anew`,
-      });
-    }
+  const isSnapshot = wanted.kind === 'snapshot';
+  if (isSnapshot && snapshotPartitions !== null && actual.partitions !== snapshotPartitions) {
+    refused.push({
+      topic: wanted.name,
+      setting: 'partitions',
+      value: String(actual.partitions),
+      remedy:
+        `it needs ${snapshotPartitions}, as many as its mutation topic ${wanted.mutationTopic}: ` +
+        `name another topic in ${wanted.namedBy}, or delete it and let \`topics create\` and \`snapshot rebuild\` make it anew`,
+    });
   }
   return refused;
 }

@@ -1,5 +1,5 @@
-import type { MessageOptions, Sink } from '../../sinks/sink.ts';
 import { kafkaTopicAdapter } from '../../sinks/kafka-topic/kafka-topic-adapter.ts';
+import type { MessageOptions, Sink } from '../../sinks/sink.ts';
 import { RecordProducerInMemory } from '../support/record-producer-in-memory.ts';
 import {
   describeSinkContract,

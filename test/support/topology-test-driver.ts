@@ -69,7 +69,7 @@ export class TopologyTestDriver {
     });
     const schemas = options.schemas ?? {
       get: () => 'unknown' as const,
-      load: () => Promise.resolve('unknown' as const),
+      load: () => Promise.resolve({ status: 'unknown' as const, detail: '' }),
     };
     this.application = new ReplicationApplication({
       groupId: 'group',

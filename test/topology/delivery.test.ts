@@ -370,7 +370,8 @@ test('waits for a schema without losing the order of what comes behind it', asyn
   let isKnown = false;
   const schemas = {
     get: () => (isKnown ? ('unknown' as const) : undefined),
-    load: () => Promise.resolve(isKnown ? ('unknown' as const) : ('unavailable' as const)),
+    load: () =>
+      Promise.resolve({ status: isKnown ? ('unknown' as const) : ('unavailable' as const), detail: '' }),
   };
   const driver = aDriver({ schemas });
   await driver.configure('a', {});

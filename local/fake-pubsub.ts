@@ -1,0 +1,287 @@
+import { protos } from '@google-cloud/pubsub';
+import { Server, ServerCredentials, status, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { FakeTopic, type FakeMessage, type FakeTopicOptions } from './fake-pubsub-topic.ts';
+import { IAM_SERVICE, PUBLISHER_SERVICE, SCHEMA_SERVICE } from './pubsub-services.ts';
+
+const { PublishResponse, Topic, ListTopicsResponse, Schema: SchemaResource } = protos.google.pubsub.v1;
+type PublishRequest = protos.google.pubsub.v1.PublishRequest;
+type PublishResponse = protos.google.pubsub.v1.PublishResponse;
+type AcknowledgeRequest = protos.google.pubsub.v1.AcknowledgeRequest;
+type GetTopicRequest = protos.google.pubsub.v1.GetTopicRequest;
+type ListTopicsRequest = protos.google.pubsub.v1.ListTopicsRequest;
+type GetSchemaRequest = protos.google.pubsub.v1.GetSchemaRequest;
+type Topic = protos.google.pubsub.v1.Topic;
+type ListTopicsResponse = protos.google.pubsub.v1.ListTopicsResponse;
+type SchemaResource = protos.google.pubsub.v1.Schema;
+
+/** One message as the fake stored it. */
+export interface StoredMessage extends FakeMessage {
+  readonly topic: string;
+  readonly id: string;
+  /** Index into `requests` of the request that brought it. */
+  readonly requestIndex: number;
+}
+
+/** One publish request, stored or not. */
+export interface PublishAttempt {
+  readonly topic: string;
+  readonly messageCount: number;
+  readonly byteLength: number;
+  /** The header `x-goog-request-params`. */
+  readonly routing: string | null;
+}
+
+/** What goes wrong; faults that count down hit the next calls of any method, in the order asked for. */
+export interface PubSubFaults {
+  /** Answers with this gRPC status and stores nothing. */
+  failNext(count: number, code: status, details?: string): void;
+  /** Stores, then breaks every connection in place of an answer. */
+  loseAnswerNext(count: number): void;
+  /** Stores, and never answers. */
+  storeAndHangNext(count: number): void;
+  /** Stores nothing and never answers. */
+  hangNext(count: number): void;
+  /** Delays every answer; 0 ends it. */
+  delayAll(delayMs: number): void;
+  /** Refuses requests that hold a message for which this is true; null ends it. */
+  rejectMessages(isRejected: ((message: FakeMessage) => boolean) | null): void;
+  /** Breaks every connection now. */
+  dropConnections(): void;
+  /** Forgets all of these. */
+  clear(): void;
+}
+
+/** A running fake of Google Pub/Sub, for publishers. */
+export interface FakePubSub {
+  /** `host:port`, plaintext, as an emulator's. */
+  readonly address: string;
+  readonly faults: PubSubFaults;
+  /** In the order of arrival. */
+  readonly messages: readonly StoredMessage[];
+  readonly requests: readonly PublishAttempt[];
+  /** `name` in full: `projects/<id>/topics/<id>`. Replaces a topic of that name. */
+  createTopic(name: string, options?: FakeTopicOptions): void;
+  deleteTopic(name: string): void;
+  connectionCount(): number;
+  stop(): Promise<void>;
+}
+
+type Fault =
+  | { readonly kind: 'fail'; readonly code: status; readonly details: string }
+  | { readonly kind: 'lose_answer' | 'store_and_hang' | 'hang' };
+
+type Answer<Response> = { readonly response: Response } | { readonly code: status; readonly details: string };
+
+/** Starts it on a free port, unless told one. It holds everything in memory. */
+export async function startFakePubSub(options: { readonly port?: number } = {}): Promise<FakePubSub> {
+  const fake = new PubSubServer();
+  await fake.listen(options.port ?? 0);
+  return fake;
+}
+
+class PubSubServer implements FakePubSub, PubSubFaults {
+  readonly faults: PubSubFaults = this;
+  readonly messages: StoredMessage[] = [];
+  readonly requests: PublishAttempt[] = [];
+  readonly #topics = new Map<string, FakeTopic>();
+  readonly #grpc = new Server({
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+  });
+  readonly #sockets = new Set<Socket>();
+  readonly #tcp = createServer();
+  #faults: Fault[] = [];
+  #delayMs = 0;
+  #isRejected: ((message: FakeMessage) => boolean) | null = null;
+
+  get address(): string {
+    return `127.0.0.1:${(this.#tcp.address() as AddressInfo).port}`;
+  }
+
+  async listen(port: number): Promise<void> {
+    this.#addServices();
+    // Its own sockets, not gRPC's, so that it can break them.
+    const injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#tcp.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+      socket.setNoDelay(true);
+      injector.injectConnection(socket);
+    });
+    this.#tcp.listen(port, '127.0.0.1');
+    await once(this.#tcp, 'listening');
+  }
+
+  createTopic(name: string, options: FakeTopicOptions = {}): void {
+    this.#topics.set(name, new FakeTopic(name, options));
+  }
+
+  deleteTopic(name: string): void {
+    this.#topics.delete(name);
+  }
+
+  connectionCount(): number {
+    return this.#sockets.size;
+  }
+
+  async stop(): Promise<void> {
+    this.#grpc.forceShutdown();
+    this.dropConnections();
+    await new Promise((resolve) => this.#tcp.close(resolve));
+  }
+
+  failNext(count: number, code: status, details: string = status[code]): void {
+    this.#addFaults(count, { kind: 'fail', code, details });
+  }
+
+  loseAnswerNext(count: number): void {
+    this.#addFaults(count, { kind: 'lose_answer' });
+  }
+
+  storeAndHangNext(count: number): void {
+    this.#addFaults(count, { kind: 'store_and_hang' });
+  }
+
+  hangNext(count: number): void {
+    this.#addFaults(count, { kind: 'hang' });
+  }
+
+  delayAll(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
+  rejectMessages(isRejected: ((message: FakeMessage) => boolean) | null): void {
+    this.#isRejected = isRejected;
+  }
+
+  dropConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  clear(): void {
+    this.#faults = [];
+    this.#delayMs = 0;
+    this.#isRejected = null;
+  }
+
+  #addFaults(count: number, fault: Fault): void {
+    for (let i = 0; i < count; i++) this.#faults.push(fault);
+  }
+
+  #addServices(): void {
+    this.#grpc.addService(PUBLISHER_SERVICE, {
+      Publish: this.#handler((request: PublishRequest, call) => this.#publish(request, call)),
+      GetTopic: this.#handler((request: GetTopicRequest) => this.#getTopic(request.topic)),
+      CreateTopic: this.#handler((request: Topic) => this.#createdTopic(request.name)),
+      ListTopics: this.#handler((request: ListTopicsRequest) => this.#listTopics(request.project)),
+    });
+    this.#grpc.addService(SCHEMA_SERVICE, {
+      GetSchema: this.#handler((request: GetSchemaRequest) => this.#getSchema(request.name)),
+    });
+    this.#grpc.addService(IAM_SERVICE, {
+      TestIamPermissions: this.#handler((request: AcknowledgeRequest) =>
+        this.#testPermissions(request.subscription, request.ackIds),
+      ),
+    });
+  }
+
+  /** Wraps what a method does in the faults and the delay that are due. */
+  #handler<Request, Response>(
+    answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Answer<Response>,
+  ): (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => void {
+    return (call, callback) => {
+      const fault = this.#faults.shift();
+      if (fault?.kind === 'hang') return;
+      if (fault?.kind === 'fail') {
+        callback({ code: fault.code, details: fault.details });
+        return;
+      }
+      const result = answer(call.request, call);
+      if (fault?.kind === 'store_and_hang') return;
+      if (fault?.kind === 'lose_answer') {
+        this.dropConnections();
+        return;
+      }
+      const reply = (): void => ('response' in result ? callback(null, result.response) : callback(result));
+      if (this.#delayMs === 0) reply();
+      else setTimeout(reply, this.#delayMs);
+    };
+  }
+
+  #publish(
+    request: PublishRequest,
+    call: ServerUnaryCall<PublishRequest, PublishResponse>,
+  ): Answer<PublishResponse> {
+    const requestIndex = this.requests.length;
+    const messages = (request.messages ?? []).map((message) => ({
+      data: Buffer.from(message.data ?? []),
+      attributes: { ...message.attributes },
+      orderingKey: message.orderingKey ?? '',
+    }));
+    const byteLength = PUBLISHER_SERVICE.Publish.requestSerialize(request).length;
+    const routing = call.metadata.get('x-goog-request-params')[0]?.toString() ?? null;
+    this.requests.push({ topic: request.topic, messageCount: messages.length, byteLength, routing });
+    const topic = this.#topics.get(request.topic);
+    if (topic === undefined) return notFound(`Resource not found (resource=${request.topic}).`);
+    if (!topic.mayPublish) return denied('User not authorized to perform this action.');
+    const isRejected = this.#isRejected ?? (() => false);
+    const refusal =
+      topic.refusalOf(messages, byteLength) ?? (messages.some(isRejected) ? 'Invalid message.' : null);
+    if (refusal !== null) return { code: status.INVALID_ARGUMENT, details: refusal };
+    const firstId = this.messages.length;
+    const stored = messages.map((message, i) => ({
+      ...message,
+      topic: topic.name,
+      id: (firstId + i).toString(),
+      requestIndex,
+    }));
+    for (const message of stored) this.messages.push(message);
+    return { response: PublishResponse.create({ messageIds: stored.map((message) => message.id) }) };
+  }
+
+  #getTopic(name: string): Answer<Topic> {
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return notFound(`Resource not found (resource=${name}).`);
+    if (!topic.isReadable) return denied('User not authorized to perform this action.');
+    return { response: Topic.create(topic.toTopic()) };
+  }
+
+  #createdTopic(name: string): Answer<Topic> {
+    if (this.#topics.has(name)) return { code: status.ALREADY_EXISTS, details: 'Resource already exists.' };
+    this.createTopic(name);
+    return this.#getTopic(name);
+  }
+
+  #listTopics(project: string): Answer<ListTopicsResponse> {
+    const topics = [...this.#topics.values()].filter((topic) => topic.name.startsWith(`${project}/topics/`));
+    return { response: ListTopicsResponse.create({ topics: topics.map((topic) => topic.toTopic()) }) };
+  }
+
+  #getSchema(name: string): Answer<SchemaResource> {
+    const withoutRevision = name.replace(/@.*$/, '');
+    const topic = [...this.#topics.values()].find((candidate) => candidate.schemaName === withoutRevision);
+    const schema = topic?.toSchema() ?? null;
+    if (topic === undefined || schema === null) return notFound(`Resource not found (resource=${name}).`);
+    if (!topic.isReadable) return denied('User not authorized to perform this action.');
+    return { response: SchemaResource.create(schema) };
+  }
+
+  #testPermissions(resource: string, permissions: readonly string[]): Answer<PublishResponse> {
+    const topic = this.#topics.get(resource);
+    if (topic === undefined) return notFound(`Resource not found (resource=${resource}).`);
+    const granted = permissions.filter(
+      (name) => topic.mayPublish && (topic.isReadable || name === 'pubsub.topics.publish'),
+    );
+    return { response: PublishResponse.create({ messageIds: granted }) };
+  }
+}
+
+function notFound(details: string): { readonly code: status; readonly details: string } {
+  return { code: status.NOT_FOUND, details };
+}
+
+function denied(details: string): { readonly code: status; readonly details: string } {
+  return { code: status.PERMISSION_DENIED, details };
+}

@@ -1,0 +1,174 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { credentialsUriProblem, fileCredentials } from '../../../sinks/credentials.ts';
+
+const SECRET = 'Endpoint=sb://acme;SharedAccessKey=c2VjcmV0';
+
+describe('fileCredentials', () => {
+  let base: string;
+  let directory: string;
+
+  beforeEach(async () => {
+    base = await realpath(await mkdtemp(path.join(tmpdir(), 'credentials-')));
+    directory = path.join(base, 'secrets');
+    await mkdir(path.join(directory, 'google'), { recursive: true });
+    await writeFile(path.join(directory, 'google', 'acme.json'), SECRET);
+    await writeFile(path.join(base, 'outside.txt'), 'not for replications');
+    await mkdir(path.join(base, 'secrets-of-others'));
+    await writeFile(path.join(base, 'secrets-of-others', 'x'), 'not for replications');
+  });
+
+  afterEach(async () => {
+    await rm(base, { recursive: true });
+  });
+
+  const resolve = async (uri: string, from: string | null = directory): Promise<string> => {
+    const credentials = await fileCredentials({ directory: from }).resolve(uri, new AbortController().signal);
+    return credentials.text;
+  };
+
+  test.each(['file:google/acme.json', 'file:./google/acme.json', 'file:google/../google/acme.json'])(
+    'reads %s relative to the directory',
+    async (uri) => {
+      expect(await resolve(uri)).toBe(SECRET);
+    },
+  );
+
+  test('reads an absolute path inside the directory, in both forms', async () => {
+    expect(await resolve(`file:${directory}/google/acme.json`)).toBe(SECRET);
+    expect(await resolve(`file://${directory}/google/acme.json`)).toBe(SECRET);
+  });
+
+  test('gives the SHA-256 of the text, so that other content is told apart', async () => {
+    const resolver = fileCredentials({ directory });
+    const { signal } = new AbortController();
+    const before = await resolver.resolve('file:google/acme.json', signal);
+    await writeFile(path.join(directory, 'google', 'acme.json'), `${SECRET}2`);
+    const after = await resolver.resolve('file:google/acme.json', signal);
+
+    expect(before.fingerprint).toBe(createHash('sha256').update(SECRET).digest('hex'));
+    expect(after.fingerprint).not.toBe(before.fingerprint);
+  });
+
+  test('cuts a byte order mark and the white space around', async () => {
+    await writeFile(path.join(directory, 'bom.txt'), `\ufeff  ${SECRET}\r\n`);
+
+    expect(await resolve('file:bom.txt')).toBe(SECRET);
+  });
+
+  test('follows links inside the directory, as Kubernetes mounts secrets', async () => {
+    await symlink('google', path.join(directory, '..data'));
+    await symlink(path.join('..data', 'acme.json'), path.join(directory, 'acme.json'));
+
+    expect(await resolve('file:acme.json')).toBe(SECRET);
+  });
+
+  test('takes a directory that is a link itself', async () => {
+    await symlink(directory, path.join(base, 'link'));
+
+    expect(await resolve('file:google/acme.json', path.join(base, 'link'))).toBe(SECRET);
+    expect(await resolve(`file:${base}/link/google/acme.json`, path.join(base, 'link'))).toBe(SECRET);
+  });
+
+  test.each([
+    ['a file that is not there', 'file:google/none.json'],
+    ['a file below a file', 'file:google/acme.json/x'],
+  ])('%s is credentials_missing', async (_, uri) => {
+    await expect(resolve(uri)).rejects.toMatchObject({ kind: 'fatal', code: 'credentials_missing' });
+  });
+
+  test('a link to nothing is credentials_missing', async () => {
+    await symlink('nowhere', path.join(directory, 'dangling'));
+
+    await expect(resolve('file:dangling')).rejects.toMatchObject({ code: 'credentials_missing' });
+  });
+
+  test.each([
+    ['a path that climbs out', 'file:../outside.txt'],
+    ['a path that climbs out to nothing', 'file:../none.txt'],
+    ['a path that climbs out in the middle', 'file:google/../../outside.txt'],
+    ['an encoded climb', 'file:///%2e%2e/outside.txt'],
+    ['a neighbour whose name begins alike', 'file:../secrets-of-others/x'],
+    ['an absolute path elsewhere', 'file:/etc/passwd'],
+    ['an absolute URL elsewhere', 'file:///etc/passwd'],
+    ['another host', 'file://server/share/acme.json'],
+    ['the directory itself', 'file:.'],
+    ['a directory', 'file:google'],
+    ['no path', 'file:'],
+    ['another scheme', 'sealed:80'],
+  ])('%s is credentials_invalid', async (_, uri) => {
+    await expect(resolve(uri)).rejects.toMatchObject({ kind: 'fatal', code: 'credentials_invalid' });
+  });
+
+  test.each(['outside.txt', 'secrets-of-others/x'])(
+    'a link to %s outside is credentials_invalid',
+    async (to) => {
+      await symlink(path.join(base, to), path.join(directory, 'way-out'));
+
+      await expect(resolve('file:way-out')).rejects.toMatchObject({ code: 'credentials_invalid' });
+    },
+  );
+
+  test('a linked folder that leads outside is credentials_invalid', async () => {
+    await symlink(path.join(base, 'secrets-of-others'), path.join(directory, 'folder'));
+
+    await expect(resolve('file:folder/x')).rejects.toMatchObject({ code: 'credentials_invalid' });
+  });
+
+  test.each([
+    ['empty', ''],
+    ['only white space', ' \r\n\ufeff'],
+    ['longer than 16 KiB', 'x'.repeat(16 * 1024 + 1)],
+    ['no UTF-8', Buffer.from([0x41, 0xff])],
+  ])('a file that is %s is credentials_invalid', async (_, content) => {
+    await writeFile(path.join(directory, 'bad.txt'), content);
+
+    await expect(resolve('file:bad.txt')).rejects.toMatchObject({ code: 'credentials_invalid' });
+  });
+
+  test('takes 16 KiB', async () => {
+    await writeFile(path.join(directory, 'large.txt'), 'x'.repeat(16 * 1024));
+
+    expect(await resolve('file:large.txt')).toHaveLength(16 * 1024);
+  });
+
+  test('without a directory everything is credentials_invalid', async () => {
+    await expect(resolve('file:google/acme.json', null)).rejects.toMatchObject({
+      code: 'credentials_invalid',
+    });
+  });
+});
+
+describe('credentialsUriProblem', () => {
+  test.each(['file:google/acme.json', 'file:/run/secrets/a', 'file:///run/secrets/a', 'sealed:80'])(
+    'takes %s',
+    (uri) => {
+      expect(credentialsUriProblem(uri, '80')).toBeNull();
+    },
+  );
+
+  test.each([
+    'sealed:81',
+    'sealed:',
+    'sealed:80/..',
+    'file:',
+    'file:///',
+    'file:google/',
+    'file://server/share',
+    'https://example.com/key',
+    'env:KEY',
+    'FILE:x',
+    '',
+    'file:a\nb',
+    'file:a\0b',
+    `file:${'x'.repeat(2_000)}`,
+  ])('refuses %j', (uri) => {
+    expect(credentialsUriProblem(uri, '80')).toMatchObject({
+      code: 'invalid_credentials_uri',
+      field: 'credentials_uri',
+    });
+  });
+});
