@@ -15,7 +15,7 @@ import { crc32 } from 'node:zlib';
 export interface FastPubSubTotals {
   readonly messages: number;
   readonly requests: number;
-  /** The sum of the CRC-32 of every message's data. */
+  /** The sum of the CRC-32 of every message's data, modulo 2^32. */
   readonly checksum: number;
   /** The process's own CPU time, user and system. */
   readonly cpuMicros: number;
@@ -52,7 +52,7 @@ export async function startFastPubSub(options: {
     const frame = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     const arrived = summarize(frame.subarray(FRAME_HEADER_BYTES));
     messages += arrived.messages;
-    checksum += arrived.checksum;
+    checksum = (checksum + arrived.checksum) >>> 0;
     requests++;
     const reply = (): void => {
       if (stream.destroyed) return;
@@ -104,7 +104,8 @@ function summarize(request: Buffer): { readonly messages: number; readonly check
     messages++;
     const message = new FieldWalk(request, walk.start, walk.end);
     while (message.next()) {
-      if (message.field === MESSAGE_DATA) checksum += crc32(request.subarray(message.start, message.end));
+      if (message.field !== MESSAGE_DATA) continue;
+      checksum = (checksum + crc32(request.subarray(message.start, message.end))) >>> 0;
     }
   }
   return { messages, checksum };

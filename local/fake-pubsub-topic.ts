@@ -1,5 +1,5 @@
 import { protos } from '@google-cloud/pubsub';
-import { parse, type Type } from 'avsc';
+import avsc, { type Schema, type Type } from 'avsc';
 
 const { Encoding, Schema: SchemaMessage } = protos.google.pubsub.v1;
 
@@ -43,7 +43,8 @@ export class FakeTopic {
     this.isReadable = options.isReadable ?? true;
     this.mayPublish = options.mayPublish ?? true;
     this.#schema = options.schema ?? null;
-    this.#type = this.#schema === null ? null : parse(this.#schema.definition);
+    this.#type =
+      this.#schema === null ? null : avsc.Type.forSchema(JSON.parse(this.#schema.definition) as Schema);
   }
 
   get schemaName(): string {

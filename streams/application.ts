@@ -108,6 +108,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
   readonly #options: ApplicationOptions;
   readonly #stopping = new AbortController();
   readonly #failed = Promise.withResolvers<never>();
+  readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
   readonly #destinations: Destinations;
   readonly #tasks = new Map<string, StreamTask>();
@@ -214,7 +215,8 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
   }
 
   /**
-   * Waits for the topics, reads the tables, joins the group. Resolves when the group was joined for the first time.
+   * Waits for the topics, reads the tables, joins the group. Resolves when the first partitions were claimed: what is
+   * produced from then on is replicated, whatever `startFrom` says.
    * Rejects when that can't be, or when `close` was called meanwhile.
    */
   async start(): Promise<void> {
@@ -227,6 +229,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     this.#transitionTo('REBALANCING');
     await this.#consumer.start(this);
     this.#commits.start();
+    await this.#running.promise;
   }
 
   /**
@@ -463,6 +466,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     const { clock, logger } = this.#options;
     const wasStarted = this.#generation !== null;
     if (this.#state !== 'ERROR') this.#transitionTo('PENDING_SHUTDOWN');
+    this.#running.resolve();
     this.#stopping.abort();
     this.#assignment += 1;
     const tasks = [...this.#tasks.values()];
@@ -508,6 +512,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     }
     this.#options.logger.info({ state: next }, `${this.#state} → ${next}`);
     this.#state = next;
+    if (next === 'RUNNING') this.#running.resolve();
     this.#stateSinceMs = this.#options.clock.now();
   }
 }

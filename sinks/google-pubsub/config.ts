@@ -12,7 +12,7 @@ export interface GooglePubSubConfig {
 export const GOOGLE_PUBSUB_FIELDS = ['project_id', 'topic_id', 'endpoint'] as const;
 
 const PROJECT_ID = /^[a-z0-9.:-]{1,100}$/;
-const TOPIC_ID = /^(?!goog)[A-Za-z][A-Za-z0-9._~%+-]{2,254}$/i;
+const TOPIC_ID = /^(?!goog)[A-Za-z][A-Za-z0-9._~%+-]{2,254}$/;
 const ENDPOINT = /^[a-z0-9-]+-pubsub\.googleapis\.com$/;
 
 type ParsedConfig = { readonly config: GooglePubSubConfig } | { readonly problem: FieldProblem };

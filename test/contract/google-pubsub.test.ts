@@ -1,7 +1,7 @@
-import { generateKeyPairSync } from 'node:crypto';
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { GRPC_STATUS } from '../../sinks/google-pubsub/classify-error.ts';
 import { googlePubSubAdapter } from '../../sinks/google-pubsub/google-pubsub-adapter.ts';
+import { aServiceAccountFile } from '../support/service-account.ts';
 import {
   describeSinkContract,
   type ContractFault,
@@ -11,13 +11,7 @@ import {
 
 const config = { projectId: 'acme', topicId: 'users', endpoint: null };
 
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-const credentials = JSON.stringify({
-  type: 'service_account',
-  project_id: 'acme',
-  client_email: 'writer@acme.iam.gserviceaccount.com',
-  private_key: privateKey.export({ type: 'pkcs8', format: 'pem' }),
-});
+const credentials = aServiceAccountFile();
 
 class PubSubHarness implements SinkHarness {
   readonly #fake: FakePubSub;

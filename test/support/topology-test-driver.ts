@@ -118,9 +118,9 @@ export class TopologyTestDriver {
   async start(partitions: readonly number[] = [0]): Promise<void> {
     const started = this.application.start();
     await this.clock.advance(300);
-    await started;
     this.member.assign(partitions.map((partition) => this.partition(partition)));
     await this.clock.advance(50);
+    await started;
   }
 
   produce(value: Record<string, unknown> | Buffer | null, partition = 0): number {

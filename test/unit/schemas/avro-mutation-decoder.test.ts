@@ -85,7 +85,8 @@ test('every truncation of a record, and every byte behind it, is decode_failed a
   const record = asAvro(aMutation({ doc_type: 'UserSegment', segment_id: 's', value: '{"a":1}' }));
   for (let length = 5; length < record.length; length++) {
     const { status, detail } = decode(record.subarray(0, length));
-    expect(`${status} ${detail}`).toMatch(/^decode_failed .* at byte \d+/);
+    expect(`${status} ${detail}`).toMatch(/^decode_failed the Avro datum breaks at byte \d+$/);
+    expect(Number(detail.split(' ').at(-1))).toBeLessThanOrEqual(length);
   }
   expect(decode(Buffer.concat([record, Buffer.alloc(1)]))).toMatchObject({
     status: 'decode_failed',
@@ -119,7 +120,7 @@ const ENUM_TYPE = { type: 'enum', name: 'T', symbols: ['UserChoice', 'Other', 'U
 
 test.each([
   [{ name: 'op', type: ENUM_OP }, 'DELETE', { op: 'DELETE' }],
-  [{ name: 'op', type: ['null', ENUM_OP] }, { Op: 'UPSERT' }, { op: 'UPDATE' }],
+  [{ name: 'op', type: ['null', ENUM_OP] }, { 'x.y.Op': 'UPSERT' }, { op: 'UPDATE' }],
   [{ name: 'op', type: ENUM_OP }, 'upsert2', { status: 'unknown_op' }],
   [{ name: 'op', type: ['null', 'string'] }, null, { status: 'unknown_op' }],
   [{ name: 'op', type: ['string', 'null'] }, { string: ' delete' }, { op: 'DELETE' }],
@@ -128,7 +129,7 @@ test.each([
   [{ name: 'doc_type', type: ENUM_TYPE }, 'Other', { status: 'unknown_doc_type' }],
   [
     { name: 'doc_type', type: ['string', { type: 'enum', name: 'T', symbols: ['UserPoint'] }] },
-    { T: 'UserPoint' },
+    { 'x.y.T': 'UserPoint' },
     { docType: 'UserPoint' },
   ],
   [{ name: 'datamart_id', type: 'int' }, 2147483647, { datamart: 2147483647 }],
@@ -244,20 +245,16 @@ const anySchema = fc.letrec<{ schema: unknown }>((tie) => ({
     fc.record({ type: fc.constant('array'), items: tie('schema') }),
     fc.record({ type: fc.constant('map'), values: tie('schema') }),
     fc.nat(9).map((size) => ({ type: 'fixed', name: 'NAME', size: size + 1 })),
-    fc
-      .nat(5)
-      .map((count) => ({
-        type: 'enum',
-        name: 'NAME',
-        symbols: Array.from({ length: count + 1 }, (_, i) => `S${i}`),
-      })),
-    fc
-      .array(tie('schema'), { maxLength: 4 })
-      .map((types) => ({
-        type: 'record',
-        name: 'NAME',
-        fields: types.map((type, i) => ({ name: `f${i}`, type })),
-      })),
+    fc.nat(5).map((count) => ({
+      type: 'enum',
+      name: 'NAME',
+      symbols: Array.from({ length: count + 1 }, (_, i) => `S${i}`),
+    })),
+    fc.array(tie('schema'), { maxLength: 4 }).map((types) => ({
+      type: 'record',
+      name: 'NAME',
+      fields: types.map((type, i) => ({ name: `f${i}`, type })),
+    })),
     fc.subarray(['null', 'boolean', 'long', 'string', 'double', 'bytes'], { minLength: 1 }),
     tie('schema').map((type) => ({
       type: 'record',

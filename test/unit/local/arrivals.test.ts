@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { compareArrivals } from '../../support/invariants.ts';
+import { compareArrivals } from '../../../local/arrivals.ts';
 
 const expected = [
   { ctxId: 'a', bytes: 'a1' },
@@ -29,5 +29,8 @@ test('names a newer operation that overtakes an older one of its user point', ()
 });
 
 test('counts redeliveries and takes them as no violation of order', () => {
-  expect(compareArrivals(expected, ['a1', 'a2', 'a1', 'a2', 'b1'])).toMatchObject({ duplicates: 2, outOfOrder: [] });
+  expect(compareArrivals(expected, ['a1', 'a2', 'a1', 'a2', 'b1'])).toMatchObject({
+    duplicates: 2,
+    outOfOrder: [],
+  });
 });

@@ -1,0 +1,233 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadSettings } from '../config/load.ts';
+import { openLogging } from '../config/logging.ts';
+import type { Settings } from '../config/settings.ts';
+import { startKafka } from '../local/embedded-kafka.ts';
+import { kafkaClient } from '../streams/kafka/kafkajs-port.ts';
+import type { Admin, KafkaClient, Producer } from '../streams/kafka/kafkajs.ts';
+import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
+import type { Logger } from '../streams/logger.ts';
+import { createTopics } from '../streams/topics/create-topics.ts';
+import { BENCH_DATAMART, sampleRecords } from './sample-records.ts';
+
+export const PARTITIONS = 8;
+export const PROJECT_ID = 'bench-project';
+
+const SEND_RECORDS = 500;
+const CREDENTIALS_FILE = 'service-account.json';
+
+/** A mutation topic full of records. */
+export interface Dataset {
+  readonly topic: string;
+  readonly records: number;
+  /** The sum of the checksums of the last `count` records, those that `startBehind` leaves to be read. */
+  checksumOfLast(count: number): number;
+}
+
+/** Replications on a control topic of their own. */
+export interface ReplicationSet {
+  readonly topic: string;
+  readonly pubsubTopics: readonly string[];
+}
+
+/** The real Kafka of a bench, with what is in it. */
+export class BenchCluster implements AsyncDisposable {
+  readonly #brokers: readonly string[];
+  readonly #stop: () => Promise<void>;
+  readonly #directory: string;
+  readonly #runId = Date.now().toString(36);
+  readonly #logger: Logger;
+  readonly #kafka: KafkaClient;
+  readonly #admin: Admin;
+  readonly #producer: Producer;
+  readonly #made = new Set<string>();
+  #groups = 0;
+
+  private constructor(brokers: readonly string[], directory: string, stop: () => Promise<void>) {
+    this.#brokers = brokers;
+    this.#directory = directory;
+    this.#stop = stop;
+    const settings = loadSettings({
+      env: { KAFKA_BROKERS: brokers.join(','), LOG_LEVEL: 'error' },
+      flags: {},
+      readFile: () => '',
+    });
+    this.#logger = openLogging(settings.log, process.stderr).logger;
+    this.#kafka = kafkaClient(settings.kafka, this.#logger);
+    this.#admin = this.#kafka.admin();
+    this.#producer = this.#kafka.producer();
+  }
+
+  /** Starts the embedded Kafka, or connects to `KAFKA_BROKERS`. */
+  static async open(): Promise<BenchCluster> {
+    const given = process.env['KAFKA_BROKERS'] ?? '';
+    const embedded = given === '' ? await startKafka() : null;
+    const directory = await mkdtemp(join(tmpdir(), 'datamart-replication-bench-'));
+    await writeFile(join(directory, CREDENTIALS_FILE), serviceAccount());
+    const cluster = new BenchCluster(embedded?.brokers ?? given.split(','), directory, async () => {
+      await embedded?.stop();
+      await rm(directory, { recursive: true, force: true });
+    });
+    await Promise.all([cluster.#admin.connect(), cluster.#producer.connect()]);
+    return cluster;
+  }
+
+  /** The settings of a processor that reads this dataset for these replications; its group is the caller's. */
+  settings(dataset: Pick<Dataset, 'topic'>, replications: Pick<ReplicationSet, 'topic'>): Record<string, string> {
+    const name = (topic: string): string => `bench-${this.#runId}-${topic}`;
+    return {
+      KAFKA_BROKERS: this.#brokers.join(','),
+      TOPICS_MUTATIONS: dataset.topic,
+      TOPICS_SNAPSHOT: `${dataset.topic}-snapshot`,
+      TOPICS_REPLICATION_CONFIG: replications.topic,
+      TOPICS_REPLICATION_CREDENTIALS: name('credentials'),
+      TOPICS_REPLICATION_STATUS: name('status'),
+      TOPICS_INITIAL_SYNC_REQUESTS: name('sync-requests'),
+      TOPICS_INITIAL_SYNC_EXECUTIONS: name('sync-executions'),
+      TOPICS_DEAD_LETTERS: name('dead-letters'),
+      SNAPSHOT_ENABLED: 'false',
+      SINKS_ALLOW_EMULATORS: 'true',
+      CREDENTIALS_DIRECTORY: this.#directory,
+      LOG_LEVEL: 'warn',
+      LOG_FORMAT: 'json',
+    };
+  }
+
+  /** Makes a mutation topic of 8 partitions and fills it with records whose `value` has `valueBytes` bytes. */
+  async produce(records: number, valueBytes: number): Promise<Dataset> {
+    const topic = `bench-${this.#runId}-mutations-${valueBytes}`;
+    await this.#makeTopics({ topic }, { topic: `bench-${this.#runId}-replications-0` });
+    const source = sampleRecords(valueBytes);
+    const checksums = Array.from({ length: PARTITIONS }, () => new Float64Array(records / PARTITIONS));
+    const perPartition = SEND_RECORDS / 4;
+    for (let from = 0; from < records / PARTITIONS; from += perPartition) {
+      const to = Math.min(records / PARTITIONS, from + perPartition);
+      for (const [partition, sums] of checksums.entries()) {
+        const messages = [];
+        for (let i = from; i < to; i++) {
+          const { key, value, checksum } = source.next().value;
+          sums[i] = checksum;
+          messages.push({ key, value, partition });
+        }
+        await this.#producer.send({ topic, messages });
+      }
+    }
+    return {
+      topic,
+      records,
+      checksumOfLast: (count) =>
+        checksums.reduce(
+          (sum, sums) => sum + sums.subarray(sums.length - count / PARTITIONS).reduce((a, b) => a + b, 0),
+          0,
+        ),
+    };
+  }
+
+  /** Puts `wanted` version 2 Pub/Sub replications of the bench's datamart, and `foreign` ones of others, on a topic. */
+  async replicate(wanted: number, foreign = 0): Promise<ReplicationSet> {
+    const topic = `bench-${this.#runId}-replications-${wanted}-${foreign}`;
+    await this.#makeTopics({ topic: `bench-${this.#runId}-mutations-0` }, { topic });
+    const pubsubTopics = Array.from({ length: wanted }, (_, i) => `operations-${i}`);
+    const configs = [
+      ...Array.from({ length: foreign }, (_, i) =>
+        replicationConfig(`foreign-${i}`, String(2_000_000 + (i >> 1)), `foreign-${i}`),
+      ),
+      ...pubsubTopics.map((name, i) => replicationConfig(`bench-${i}`, BENCH_DATAMART, name)),
+    ];
+    for (let from = 0; from < configs.length; from += SEND_RECORDS) {
+      const messages = configs
+        .slice(from, from + SEND_RECORDS)
+        .map((config) => ({ key: config.id, value: JSON.stringify(config) }));
+      await this.#producer.send({ topic, messages });
+    }
+    return { topic, pubsubTopics };
+  }
+
+  /** A group's name that was never used. */
+  newGroup(): string {
+    this.#groups += 1;
+    return `bench-${this.#runId}-group-${this.#groups}`;
+  }
+
+  /** Has a new group begin where only `count` records of the dataset are left. */
+  async startBehind(groupId: string, dataset: Dataset, count: number): Promise<void> {
+    const ends = await this.#admin.fetchTopicOffsets(dataset.topic);
+    await this.#admin.setOffsets({
+      groupId,
+      topic: dataset.topic,
+      partitions: ends.map(({ partition, high }) => ({
+        partition,
+        offset: String(Number(high) - count / PARTITIONS),
+      })),
+    });
+  }
+
+  /** Rejects unless the group has committed all of the dataset. */
+  async assertCommitted(groupId: string, dataset: Dataset): Promise<void> {
+    const ends = await this.#admin.fetchTopicOffsets(dataset.topic);
+    const [commits] = await this.#admin.fetchOffsets({ groupId, topics: [dataset.topic] });
+    for (const { partition, high } of ends) {
+      const committed = commits?.partitions.find((commit) => commit.partition === partition)?.offset;
+      if (committed !== high) {
+        throw new Error(`partition ${partition} is committed up to ${committed}, it ends at ${high}`);
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if ((process.env['KAFKA_BROKERS'] ?? '') !== '') await this.#admin.deleteTopics({ topics: [...this.#made] });
+    await Promise.all([this.#admin.disconnect(), this.#producer.disconnect()]);
+    await this.#stop();
+  }
+
+  async #makeTopics(dataset: Pick<Dataset, 'topic'>, replications: Pick<ReplicationSet, 'topic'>): Promise<void> {
+    const settings: Settings = loadSettings({
+      env: this.settings(dataset, replications),
+      flags: {},
+      readFile: () => '',
+    });
+    const admin = kafkajsTopicAdmin(settings.kafka, this.#logger);
+    try {
+      const options = { partitions: PARTITIONS, replicationFactor: null, isDryRun: false };
+      const { topics, refused } = await createTopics(admin, settings.topics, options);
+      if (refused.length > 0) throw new Error(`topics are refused: ${JSON.stringify(refused)}`);
+      for (const { topic } of topics) this.#made.add(topic);
+    } finally {
+      await admin.close();
+    }
+  }
+}
+
+function replicationConfig(id: string, datamartId: string, topicId: string) {
+  return {
+    id,
+    datamart_id: datamartId,
+    name: id,
+    version: 2,
+    status: 'ACTIVE',
+    type: 'GOOGLE_PUBSUB',
+    project_id: PROJECT_ID,
+    topic_id: topicId,
+    credentials_uri: `file:${CREDENTIALS_FILE}`,
+  };
+}
+
+/** A key file of nobody's. */
+function serviceAccount(): string {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+  return JSON.stringify({
+    type: 'service_account',
+    project_id: PROJECT_ID,
+    private_key_id: 'bench',
+    private_key: privateKey,
+    client_email: `bench@${PROJECT_ID}.iam.gserviceaccount.com`,
+    universe_domain: 'googleapis.com',
+  });
+}

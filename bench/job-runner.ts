@@ -1,0 +1,143 @@
+import { writeFile } from 'node:fs/promises';
+import { Session } from 'node:inspector/promises';
+import { PerformanceObserver, constants } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BenchJob, BenchPass, BenchReport } from './job.ts';
+
+/** A consumer that delivers a mutation topic to the job's Pub/Sub topics. */
+export interface Delivery {
+  /** Resolves when the consumer has joined its group. */
+  start(): Promise<void>;
+  /** Messages acknowledged so far, of all Pub/Sub topics. */
+  delivered(): number;
+  /** Commits the rest and closes everything. */
+  stop(): Promise<void>;
+}
+
+const POLL_MS = 5;
+const STALLED_MS = 30_000;
+const PROFILE_INTERVAL_MICROS = 400;
+
+/**
+ * Does the job that the command line holds, in the same way for everything that is compared: the warm-up, then each
+ * pass with a fresh group, measured from the join until the last acknowledgement, so that nothing done before or after
+ * is counted in or left out. Writes the report to standard output.
+ */
+export async function runJob(open: (job: BenchJob, groupId: string) => Promise<Delivery>): Promise<void> {
+  const job = JSON.parse(process.argv[2] ?? '') as BenchJob;
+  const meter = new Meter();
+  await readOnce(job, job.warmUp, open);
+  const profiler = job.profileFile === null ? null : new Profiler();
+  await profiler?.open();
+  for (const pass of job.passes) {
+    await readOnce(job, pass, open, {
+      onStart: async () => {
+        await profiler?.start();
+        meter.start();
+      },
+      onEnd: async () => {
+        meter.stop();
+        if (job.profileFile !== null) await profiler?.stop(job.profileFile);
+      },
+    });
+  }
+  const records = job.passes.reduce((sum, pass) => sum + pass.records, 0);
+  process.stdout.write(`${JSON.stringify(meter.report(records))}\n`);
+  // Nothing that a library keeps open may hold up the bench.
+  process.exit(0);
+}
+
+async function readOnce(
+  job: BenchJob,
+  { groupId, records }: BenchPass,
+  open: (job: BenchJob, groupId: string) => Promise<Delivery>,
+  hooks?: { onStart(): Promise<void>; onEnd(): Promise<void> },
+): Promise<void> {
+  const delivery = await open(job, groupId);
+  await delivery.start();
+  await hooks?.onStart();
+  const wanted = records * job.pubsubTopics.length;
+  let last = 0;
+  let lastChange = performance.now();
+  for (;;) {
+    const delivered = delivery.delivered();
+    if (delivered >= wanted) break;
+    const now = performance.now();
+    if (delivered !== last) {
+      last = delivered;
+      lastChange = now;
+    } else if (now - lastChange > STALLED_MS) {
+      throw new Error(`nothing was delivered for ${STALLED_MS / 1000} s: ${delivered} of ${wanted}`);
+    }
+    await sleep(POLL_MS);
+  }
+  await hooks?.onEnd();
+  await delivery.stop();
+}
+
+/** Adds up CPU time, wall time and full garbage collections of the measured passes. */
+class Meter {
+  #cpuMicros = 0;
+  #wallMs = 0;
+  #majorGcs = 0;
+  #isRunning = false;
+  #cpuStart = process.cpuUsage();
+  #wallStart = 0;
+  readonly #observer = new PerformanceObserver((list) => {
+    for (const { detail } of list.getEntries()) this.#note(detail);
+  });
+
+  constructor() {
+    this.#observer.observe({ entryTypes: ['gc'] });
+  }
+
+  start(): void {
+    this.#observer.takeRecords();
+    this.#isRunning = true;
+    this.#wallStart = performance.now();
+    this.#cpuStart = process.cpuUsage();
+  }
+
+  stop(): void {
+    const { user, system } = process.cpuUsage(this.#cpuStart);
+    this.#cpuMicros += user + system;
+    this.#wallMs += performance.now() - this.#wallStart;
+    for (const { detail } of this.#observer.takeRecords()) this.#note(detail);
+    this.#isRunning = false;
+  }
+
+  report(records: number): BenchReport {
+    return {
+      records,
+      cpuMicros: this.#cpuMicros,
+      wallMs: this.#wallMs,
+      majorGcs: this.#majorGcs,
+      peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    };
+  }
+
+  #note(detail: unknown): void {
+    const { kind } = detail as { kind?: number };
+    if (this.#isRunning && kind === constants.NODE_PERFORMANCE_GC_MAJOR) this.#majorGcs += 1;
+  }
+}
+
+/** V8's sampling profiler over the measured passes; the last one's profile stays. */
+class Profiler {
+  readonly #session = new Session();
+
+  async open(): Promise<void> {
+    this.#session.connect();
+    await this.#session.post('Profiler.enable');
+    await this.#session.post('Profiler.setSamplingInterval', { interval: PROFILE_INTERVAL_MICROS });
+  }
+
+  async start(): Promise<void> {
+    await this.#session.post('Profiler.start');
+  }
+
+  async stop(file: string): Promise<void> {
+    const { profile } = await this.#session.post('Profiler.stop');
+    await writeFile(file, JSON.stringify(profile));
+  }
+}

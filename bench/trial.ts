@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { PARTITIONS, PROJECT_ID, type BenchCluster, type Dataset, type ReplicationSet } from './bench-cluster.ts';
+import { startFakeProcess } from './fake-process.ts';
+import type { BenchJob, BenchReport } from './job.ts';
+
+/** Who is measured. */
+export type Contestant = 'processor' | 'tuned-loop';
+
+export interface TrialOptions {
+  readonly cluster: BenchCluster;
+  readonly contestant: Contestant;
+  readonly dataset: Dataset;
+  readonly replications: ReplicationSet;
+  readonly delayMs: number;
+  /** Read before anything is measured. */
+  readonly warmUpRecords: number;
+  /** How often the whole dataset is read. */
+  readonly passes: number;
+  readonly profileFile?: string;
+}
+
+/** One run of one contestant. */
+export interface Trial {
+  /** CPU time per record in µs. */
+  readonly cpu: number;
+  readonly recordsPerSecond: number;
+  readonly majorGcsPerSecond: number;
+  readonly peakRssMb: number;
+  /** The fake's CPU time per message in µs, warm-up included. */
+  readonly fakeCpu: number;
+  readonly messagesPerRequest: number;
+}
+
+/** The same for everything that is compared: see PERFORMANCE, finding 2. */
+const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--disable-warning=ExperimentalWarning'];
+
+const run = promisify(execFile);
+
+/** Runs one contestant in a process of its own against a fresh fake. Rejects unless exactly the right bytes arrived. */
+export async function runTrial(options: TrialOptions): Promise<Trial> {
+  const { cluster, contestant, dataset, replications } = options;
+  const fake = await startFakeProcess(options.delayMs);
+  let isStopped = false;
+  try {
+    const warmUpRecords = Math.min(options.warmUpRecords - (options.warmUpRecords % PARTITIONS), dataset.records);
+    const warmUp = { groupId: cluster.newGroup(), records: warmUpRecords };
+    await cluster.startBehind(warmUp.groupId, dataset, warmUpRecords);
+    const job: BenchJob = {
+      settings: cluster.settings(dataset, replications),
+      mutationTopic: dataset.topic,
+      pubsubHost: fake.host,
+      projectId: PROJECT_ID,
+      pubsubTopics: replications.pubsubTopics,
+      warmUp,
+      passes: Array.from({ length: options.passes }, () => ({
+        groupId: cluster.newGroup(),
+        records: dataset.records,
+      })),
+      profileFile: options.profileFile ?? null,
+    };
+    const script = fileURLToPath(new URL(`./${contestant}-child.ts`, import.meta.url));
+    const { stdout, stderr } = await run(process.execPath, [...V8_FLAGS, script, JSON.stringify(job)]);
+    if (stderr !== '') process.stderr.write(stderr);
+    const report = JSON.parse(stdout) as BenchReport;
+    isStopped = true;
+    const arrived = await fake.stop();
+    const messages = (warmUpRecords + dataset.records * options.passes) * replications.pubsubTopics.length;
+    const checksum =
+      (dataset.checksumOfLast(warmUpRecords) + dataset.checksumOfLast(dataset.records) * options.passes) *
+      replications.pubsubTopics.length;
+    if (!Number.isSafeInteger(checksum)) throw new Error('the checksum would be inexact: take fewer records');
+    if (arrived.messages !== messages || arrived.checksum !== checksum) {
+      throw new Error(
+        `${contestant}: ${arrived.messages} messages with checksum ${arrived.checksum} arrived; ` +
+          `expected were ${messages} with ${checksum}`,
+      );
+    }
+    for (const { groupId } of job.passes) await cluster.assertCommitted(groupId, dataset);
+    return {
+      cpu: report.cpuMicros / report.records,
+      recordsPerSecond: (report.records * 1_000) / report.wallMs,
+      majorGcsPerSecond: (report.majorGcs * 1_000) / report.wallMs,
+      peakRssMb: report.peakRssBytes / 1024 / 1024,
+      fakeCpu: arrived.cpuMicros / arrived.messages,
+      messagesPerRequest: arrived.messages / arrived.requests,
+    };
+  } finally {
+    if (!isStopped) await fake.stop().catch(() => undefined);
+  }
+}
