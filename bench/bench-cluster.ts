@@ -17,13 +17,13 @@ export const PARTITIONS = 8;
 export const PROJECT_ID = 'bench-project';
 
 const SEND_RECORDS = 500;
-const CREDENTIALS_FILE = 'service-account.json';
+export const CREDENTIALS_FILE = 'service-account.json';
 
 /** A mutation topic full of records. */
 export interface Dataset {
   readonly topic: string;
   readonly records: number;
-  /** The sum of the checksums of the last `count` records, those that `startBehind` leaves to be read. */
+  /** The sum, modulo 2^32, of the checksums of the last `count` records, those that `startBehind` leaves to be read. */
   checksumOfLast(count: number): number;
 }
 
@@ -101,7 +101,7 @@ export class BenchCluster implements AsyncDisposable {
     const topic = `bench-${this.#runId}-mutations-${valueBytes}`;
     await this.#makeTopics({ topic }, { topic: `bench-${this.#runId}-replications-0` });
     const source = sampleRecords(valueBytes);
-    const checksums = Array.from({ length: PARTITIONS }, () => new Float64Array(records / PARTITIONS));
+    const checksums = Array.from({ length: PARTITIONS }, () => new Uint32Array(records / PARTITIONS));
     const perPartition = SEND_RECORDS / 4;
     for (let from = 0; from < records / PARTITIONS; from += perPartition) {
       const to = Math.min(records / PARTITIONS, from + perPartition);
@@ -119,10 +119,9 @@ export class BenchCluster implements AsyncDisposable {
       topic,
       records,
       checksumOfLast: (count) =>
-        checksums.reduce(
-          (sum, sums) => sum + sums.subarray(sums.length - count / PARTITIONS).reduce((a, b) => a + b, 0),
-          0,
-        ),
+        checksums
+          .flatMap((sums) => [...sums.subarray(sums.length - count / PARTITIONS)])
+          .reduce((sum, checksum) => (sum + checksum) >>> 0, 0),
     };
   }
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { FastPubSubTotals } from '../local/fake-pubsub-fast.ts';
+import type { FastPubSubTotals } from './fake-pubsub.ts';
 
 /** The fast fake Pub/Sub in a process of its own. */
 export interface FakeProcess {
@@ -12,7 +12,7 @@ export interface FakeProcess {
   stop(): Promise<FastPubSubTotals>;
 }
 
-const SCRIPT = fileURLToPath(new URL('../local/fake-pubsub-fast.ts', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('./fake-pubsub.ts', import.meta.url));
 
 /** Starts the fake; it answers each request `delayMs` after its last byte. */
 export async function startFakeProcess(delayMs: number): Promise<FakeProcess> {

@@ -6,6 +6,8 @@ export interface BenchJob {
   /** `host:port` of the fake Pub/Sub. */
   readonly pubsubHost: string;
   readonly projectId: string;
+  /** In the settings' CREDENTIALS_DIRECTORY. */
+  readonly credentialsFile: string;
   /** One Pub/Sub topic per replication. */
   readonly pubsubTopics: readonly string[];
   /** Read first, and not measured: what compiles the code and fills the pools. */

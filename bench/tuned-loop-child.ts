@@ -36,7 +36,9 @@ await runJob(openLoop);
 
 async function openLoop(job: BenchJob, groupId: string): Promise<Delivery> {
   process.env['PUBSUB_EMULATOR_HOST'] = job.pubsubHost;
-  const clients = job.pubsubTopics.map(() => new PubSub({ projectId: job.projectId }));
+  const keyFile = readFileSync(`${job.settings['CREDENTIALS_DIRECTORY']}/${job.credentialsFile}`, 'utf8');
+  const credentials = JSON.parse(keyFile) as { readonly client_email: string; readonly private_key: string };
+  const clients = job.pubsubTopics.map(() => new PubSub({ projectId: job.projectId, credentials }));
   const topics = job.pubsubTopics.map((name, i) => clients[i]!.topic(name, { batching: BATCHING }));
   const kafka = new Kafka({
     clientId: 'tuned-loop',

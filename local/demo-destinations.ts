@@ -21,9 +21,9 @@ export interface DemoDestination {
   readonly config: Readonly<Record<string, unknown>>;
   readonly expected: (mutation: SampleMutation) => ExpectedOperation;
   /** What has arrived, in its order, each as latin1 text of its bytes. */
-  arrived(): Promise<readonly string[]>;
+  readonly arrived: () => Promise<readonly string[]>;
   /** A message as a person would like to read it. */
-  show(message: string): string;
+  readonly show: (message: string) => string;
 }
 
 export interface DemoDestinations extends AsyncDisposable {

@@ -7,6 +7,7 @@ import {
   datamartOf,
   DOC_TYPE,
   docTypeOf,
+  FIELD_NAMES,
   fieldOf,
   IGNORED,
   isUuid,
@@ -30,6 +31,9 @@ const LETTER_N = 0x6e;
 const MINUS = 0x2d;
 const BACKSLASH = 0x5c;
 
+/** The fields' names with the closing quote. */
+const QUOTED_NAMES = FIELD_NAMES.map((name) => Buffer.from(`${name}"`));
+
 /** What a field's value is, as far as the fields of a mutation go. */
 const STRING = 0;
 const INTEGER = 1;
@@ -48,6 +52,8 @@ export class JsonMutationDecoder implements MutationDecoder {
   readonly schemaId = -1;
 
   private readonly scanner = new JsonScanner();
+  /** By field, the known field that came after it last time: a producer writes its fields in the same order. */
+  private readonly fieldAfter = new Uint8Array(FIELD_NAMES.length);
   private problems: FieldProblems = 0;
   /** Where in the view's copy of the record the next unescaped text goes; 0 while there is no copy. */
   private copyEnd = 0;
@@ -68,6 +74,7 @@ export class JsonMutationDecoder implements MutationDecoder {
     this.copyEnd = 0;
     this.problems = NOTHING_READ;
 
+    let previous = 0;
     let i = scanner.skipSpace(0);
     if (i >= end || record[i] !== OPEN_BRACE) return this.broken(i);
     i = scanner.skipSpace(i + 1);
@@ -76,9 +83,16 @@ export class JsonMutationDecoder implements MutationDecoder {
     } else {
       for (;;) {
         if (i >= end || record[i] !== QUOTE) return this.broken(i);
-        i = this.readString(record, i + 1, into);
-        if (i < 0) return this.broken(~i);
-        const field = fieldOf(into.bytes, this.textStart, this.textEnd);
+        let field = this.fieldAfter[previous] as number;
+        if (startsWith(record, i + 1, QUOTED_NAMES[field] as Buffer)) {
+          i += 1 + (QUOTED_NAMES[field] as Buffer).length;
+        } else {
+          i = this.readString(record, i + 1, into);
+          if (i < 0) return this.broken(~i);
+          field = fieldOf(into.bytes, this.textStart, this.textEnd);
+          if (field !== NONE) this.fieldAfter[previous] = field;
+        }
+        if (field !== NONE) previous = field;
         i = scanner.skipSpace(i);
         if (i >= end || record[i] !== COLON) return this.broken(i);
         i = this.readField(field, record, scanner.skipSpace(i + 1), into);
@@ -203,6 +217,14 @@ export class JsonMutationDecoder implements MutationDecoder {
     this.detail = isRestGood ? 'value is not UTF-8' : 'not UTF-8';
     return isRestGood ? 'invalid_value' : 'decode_failed';
   }
+}
+
+function startsWith(bytes: Buffer, at: number, start: Buffer): boolean {
+  if (at + start.length > bytes.length) return false;
+  for (let i = 0; i < start.length; i++) {
+    if (bytes[at + i] !== start[i]) return false;
+  }
+  return true;
 }
 
 function kindOf(record: Buffer, start: number, end: number, first: number): number {

@@ -37,7 +37,6 @@ const OUTER_IS_OBJECT = new Uint8Array(MAX_JSON_DEPTH);
 const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 const NULL = Buffer.from('null');
-const NULL_WORD = NULL.readInt32LE();
 
 /**
  * Finds where JSON texts end by one pass over their bytes, checking the whole grammar of RFC 8259 without parsing.
@@ -180,19 +179,6 @@ export class JsonScanner {
         }
         i++;
         isInObject = OUTER_IS_OBJECT[--depth] === 1;
-      } else if (byte > ZERO && byte <= NINE) {
-        const start = i;
-        do {
-          i++;
-          byte = i < end ? (bytes[i] as number) : 0;
-        } while (byte >= ZERO && byte <= NINE);
-        if (byte === DOT || (byte | 0x20) === LETTER_E) {
-          i = this.skipNumber(start);
-          if (i < 0) return i;
-        }
-      } else if (byte === LETTER_N && i <= lastWord && words.getInt32(wordsOffset + i, true) === NULL_WORD) {
-        i += 4;
-        if (i > end) return ~end;
       } else {
         i = this.skipScalar(i);
         if (i < 0) return i;
