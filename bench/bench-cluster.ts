@@ -91,7 +91,7 @@ export class BenchCluster implements AsyncDisposable {
       SNAPSHOT_ENABLED: 'false',
       SINKS_ALLOW_EMULATORS: 'true',
       CREDENTIALS_DIRECTORY: this.#directory,
-      LOG_LEVEL: 'warn',
+      LOG_LEVEL: 'error',
       LOG_FORMAT: 'json',
     };
   }

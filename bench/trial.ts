@@ -34,7 +34,12 @@ export interface Trial {
 }
 
 /** The same for everything that is compared: see PERFORMANCE, finding 2. */
-const V8_FLAGS = ['--external-memory-accounted-in-global-limit', '--disable-warning=ExperimentalWarning'];
+const V8_FLAGS = [
+  '--external-memory-accounted-in-global-limit',
+  '--disable-warning=ExperimentalWarning',
+  // Of kafkajs, once a connection.
+  '--disable-warning=TimeoutNegativeWarning',
+];
 
 const run = promisify(execFile);
 

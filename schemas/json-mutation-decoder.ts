@@ -34,6 +34,9 @@ const BACKSLASH = 0x5c;
 /** The fields' names with the closing quote. */
 const QUOTED_NAMES = FIELD_NAMES.map((name) => Buffer.from(`${name}"`));
 
+/** Stands for the field before the first. */
+const START = FIELD_NAMES.length;
+
 /** What a field's value is, as far as the fields of a mutation go. */
 const STRING = 0;
 const INTEGER = 1;
@@ -53,7 +56,7 @@ export class JsonMutationDecoder implements MutationDecoder {
 
   private readonly scanner = new JsonScanner();
   /** By field, the known field that came after it last time: a producer writes its fields in the same order. */
-  private readonly fieldAfter = new Uint8Array(FIELD_NAMES.length);
+  private readonly fieldAfter = new Uint8Array(FIELD_NAMES.length + 1);
   private problems: FieldProblems = 0;
   /** Where in the view's copy of the record the next unescaped text goes; 0 while there is no copy. */
   private copyEnd = 0;
@@ -74,7 +77,7 @@ export class JsonMutationDecoder implements MutationDecoder {
     this.copyEnd = 0;
     this.problems = NOTHING_READ;
 
-    let previous = 0;
+    let previous = START;
     let i = scanner.skipSpace(0);
     if (i >= end || record[i] !== OPEN_BRACE) return this.broken(i);
     i = scanner.skipSpace(i + 1);

@@ -30,6 +30,9 @@ const READ_TIMEOUT_MS = 15_000;
 /** PROTOCOL A3: no produce may outlive an attempt's deadline. */
 const WRITE_TIMEOUT_MS = 8_000;
 
+/** What these say about a lost connection, the caller says better and less often. */
+const CONNECTION_NAMESPACES = new Set(['Connection', 'BrokerPool']);
+
 /** A kafkajs client whose log lines go to `logger`, at debug unless kafkajs calls them errors. */
 export function kafkaClient(
   connection: KafkaConnection,
@@ -51,7 +54,7 @@ export function kafkaClient(
       ({ namespace, level, log }) => {
         const { message } = log;
         const line = `kafkajs ${namespace}: ${message}`;
-        if (level === logLevel.ERROR && namespace !== 'Connection') logger.warn({}, line);
+        if (level === logLevel.ERROR && !CONNECTION_NAMESPACES.has(namespace)) logger.warn({}, line);
         else logger.debug({}, line);
       },
     ...(tls
