@@ -23,9 +23,9 @@ export type PackageHomes = Readonly<Record<string, readonly string[]>>;
 
 /** Reads the imports of all files that the patterns name. */
 export function readImports(root: string, patterns: readonly string[]): readonly ModuleImport[] {
-  return globSync(patterns, { cwd: root }).flatMap((from) => {
+  return globSync(patterns, { cwd: root }).flatMap((from): ModuleImport[] => {
     const text = readFileSync(join(root, from), 'utf8');
-    return ts.preProcessFile(text, true, true).importedFiles.flatMap(({ fileName }) => {
+    return ts.preProcessFile(text, true, true).importedFiles.flatMap(({ fileName }): ModuleImport[] => {
       if (fileName.startsWith('node:')) return [];
       return fileName.startsWith('.')
         ? [{ from, to: normalize(join(dirname(from), fileName)), isPackage: false }]

@@ -1,0 +1,132 @@
+import { expect, test } from '@jest/globals';
+import { EventEmitter } from 'node:events';
+import { runCli, type CliProcess } from '../../../cli.ts';
+
+/** Keeps what a command writes. */
+class RecordedOutput {
+  readonly isTTY = false;
+  readonly writableLength = 0;
+  text = '';
+
+  write(text: string): boolean {
+    this.text += text;
+    return true;
+  }
+
+  once(): void {
+    // Never full.
+  }
+
+  on(): void {
+    // Never fails.
+  }
+}
+
+interface Run {
+  readonly code: number;
+  readonly out: string;
+  readonly errors: string;
+}
+
+async function run(args: readonly string[], env: Record<string, string> = {}): Promise<Run> {
+  const stdout = new RecordedOutput();
+  const stderr = new RecordedOutput();
+  const host: CliProcess = { args, env, stdout, stderr, signals: new EventEmitter(), exit: () => undefined };
+  const code = await runCli(host);
+  return { code, out: stdout.text, errors: stderr.text };
+}
+
+const COMMANDS = [['start'], ['demo'], ['kafka'], ['topics', 'create'], ['generate']];
+
+test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
+  const { code, out } = await run([...command.filter(Boolean), '--help']);
+
+  expect(code).toBe(0);
+  expect(out).toContain('--config <file>');
+  expect(out).toContain('--json');
+  expect(out).toContain('--yes');
+  expect(out).toContain('--kafka-brokers');
+  expect(out).toContain('--log-format');
+});
+
+test('prints the version of the package', async () => {
+  expect(await run(['--version'])).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
+  });
+});
+
+test.each([
+  [[], 'Usage:'],
+  [['strat'], 'Did you mean start?'],
+  [['topics', 'craete'], 'Did you mean create?'],
+  [['start', '--kafka-broker', 'a:1'], 'Did you mean --kafka-brokers?'],
+  [['generate', '--cuont', '3'], 'Did you mean --count?'],
+  [['start', 'now'], 'too many arguments'],
+  [['kafka', '--port', '99999'], 'Allowed is a whole number from 0 to 65535'],
+  [['generate', '--rate', 'fast'], 'Allowed is a number per second'],
+  [['generate', '--encoding', 'xml'], 'Allowed choices are json, avro'],
+  [['generate', '--stdout', '--encoding', 'avro'], '--stdout writes JSON'],
+])('ends with 2 and says what is wrong with %j', async (args, expected) => {
+  const { code, errors } = await run(args);
+
+  expect(code).toBe(2);
+  expect(errors).toContain(expected);
+});
+
+test.each([
+  [['start'], 'demo'],
+  [['topics', 'create'], 'kafka'],
+  [['generate'], '--stdout'],
+])('%j without brokers ends with 2 and a hint', async (args, hint) => {
+  const { code, errors } = await run(args);
+
+  expect(code).toBe(2);
+  expect(errors).toContain('KAFKA_BROKERS (default): not set');
+  expect(errors).toContain(hint);
+});
+
+test('reports wrong settings of all sources at once', async () => {
+  const { code, errors } = await run(['start', '--http-port', '70000'], { LOG_LEVEL: 'loud' });
+
+  expect(code).toBe(2);
+  expect(errors.trimEnd().split('\n')).toHaveLength(2);
+  expect(errors).toContain('HTTP_PORT (flag --http-port)');
+  expect(errors).toContain('LOG_LEVEL (environment variable LOG_LEVEL)');
+});
+
+test('needs a registry to register a schema', async () => {
+  const { code, errors } = await run(['topics', 'create', '--register-schema', '--kafka-brokers', 'a:1']);
+
+  expect(code).toBe(2);
+  expect(errors).toContain('KAFKA_SCHEMA_REGISTRY_URL (default): not set');
+});
+
+test('takes every kind of setting as a flag', async () => {
+  const flags = [
+    '--kafka-ssl',
+    '--sinks-allow-emulators',
+    'false',
+    '--roles',
+    'api',
+    '--credentials-key-file',
+    '/none',
+  ];
+
+  const { code, errors } = await run(['generate', '--stdout', '--count', '1', ...flags]);
+
+  expect(code).toBe(2);
+  expect(errors).toBe(
+    'CREDENTIALS_KEY_FILE (flag --credentials-key-file): reading /none: no such file; allowed is a readable file\n',
+  );
+});
+
+test('writes the same sample lines for the same seed', async () => {
+  const args = ['generate', '--stdout', '--count', '20', '--seed', '7'];
+
+  const [one, other] = [await run(args), await run(args)];
+
+  expect(one).toMatchObject({ code: 0, errors: expect.stringContaining('20 mutations') });
+  expect(one.out).toBe(other.out);
+  expect(one.out.trimEnd().split('\n')).toHaveLength(20);
+});

@@ -1,0 +1,49 @@
+import { expect, test } from '@jest/globals';
+import { claimOf, commitMetadata } from '../../../streams/claim.ts';
+
+const commit = (offset: number | null, metadata: string | null = null) => ({
+  topic: 't',
+  partition: 3,
+  offset,
+  metadata,
+  logStart: 10,
+  logEnd: 20,
+});
+
+test('a partition without commit starts at the log’s start, or its end when told so', () => {
+  expect(claimOf(commit(null), 'earliest', null)).toMatchObject({ offset: 10, isKept: false, problem: null });
+  expect(claimOf(commit(null), 'latest', null)).toMatchObject({ offset: 20, problem: null });
+});
+
+test('keeps a task only when the commit names it', () => {
+  const carried = { x: [['r', 5, 'DETACHED']], s: [] };
+  const metadata = commitMetadata('mine', carried);
+  expect(claimOf(commit(12, metadata), 'earliest', 'mine')).toMatchObject({
+    offset: 12,
+    isKept: true,
+    carried,
+  });
+  expect(claimOf(commit(12, metadata), 'earliest', 'other')).toMatchObject({ isKept: false, carried });
+  expect(claimOf(commit(12, metadata), 'earliest', null).isKept).toBe(false);
+});
+
+test('never jumps to the end: what is out of the log goes on at its start, and that is said', () => {
+  expect(claimOf(commit(7), 'latest', null)).toMatchObject({
+    offset: 10,
+    problem: expect.stringContaining('7 to 9 are lost') as string,
+  });
+  expect(claimOf(commit(21), 'latest', null)).toMatchObject({
+    offset: 10,
+    problem: expect.stringContaining('made anew') as string,
+  });
+});
+
+test.each(['', 'x', '[]', 'null', '{"task":5,"x":7}'])(
+  'metadata that nobody of ours wrote is no task: %s',
+  (text) => {
+    expect(claimOf(commit(12, text), 'earliest', null)).toMatchObject({
+      isKept: false,
+      carried: { x: [], s: [] },
+    });
+  },
+);
