@@ -6,7 +6,7 @@ import type { DatamartKey, DeadLetterReason, MutationView } from './mutation.ts'
  * - `ok`: the view holds the mutation.
  * - `unwanted`: its datamart has no replication; nothing beyond the datamart's id was looked at.
  * - `ignored`: a document type that is known and not replicated.
- * - `schema_needed`: the record names a schema (`neededSchemaId`) that isn't loaded yet: load it, then decode again.
+ * - `schema_needed`: the record names a schema (`schemaId`) that isn't loaded yet: load it, then decode again.
  * - otherwise: why the record goes to the dead letters; `detail` says it in words, without payload.
  */
 export type DecodeStatus = 'ok' | 'unwanted' | 'ignored' | 'schema_needed' | DeadLetterReason;

@@ -1,3 +1,4 @@
+import type { Clock } from '../../streams/clock.ts';
 import type {
   CommittedOffset,
   ConsumedBatch,
@@ -12,7 +13,6 @@ import type {
   Producer,
   TopicPartition,
 } from '../../streams/kafka-port.ts';
-import type { Clock } from '../../streams/clock.ts';
 
 export interface StoredRecord {
   readonly key: Buffer | null;
