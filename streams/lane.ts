@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
 import type { Linger, Lingering } from './linger.ts';
 import type { EngineMetrics } from './metrics.ts';
-import type { SegmentLog } from './segment-log.ts';
+import type { SegmentLog, SegmentReader } from './segment-log.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import { SegmentSlice, type MessageIdScope, type Segment } from './segment.ts';
 
@@ -52,7 +52,7 @@ interface QueuedSegment {
  * Order holds because nothing newer of an ordering lane is sent before the older was answered. A segment's bytes stay
  * until the request that reads them has ended, even after `close`.
  */
-export class Lane implements Lingering {
+export class Lane implements Lingering, SegmentReader {
   readonly #destination: Destination;
   readonly #owner: LaneOwner;
   readonly #context: LaneContext;

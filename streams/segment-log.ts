@@ -1,12 +1,21 @@
 import { murmur2 } from '../schemas/murmur2.ts';
 import type { MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder } from '../schemas/operation-encoder.ts';
-import type { Lane } from './lane.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import { Segment, type RecordOrigin } from './segment.ts';
 
 const SMALLEST_SEGMENT_BYTES = 16 * 1024;
 const GROWTH = 8;
+
+/** Reads the segments of a log, in order: a replication's lane. */
+export interface SegmentReader {
+  /** A segment of `log` begins; the reader is one of its owners and releases it when it needs it no more. */
+  enqueue(segment: Segment, log: SegmentLog): void;
+  /** The segment is sealed: a reader that is through with it lets it go. */
+  dropDrained(segment: Segment): void;
+  /** Records were appended. */
+  pump(nowMs: number): void;
+}
 
 /**
  * The segments of one route in one task: each operation is encoded here once, for all the route's replications.
@@ -20,7 +29,7 @@ export class SegmentLog {
   readonly #orderingLanes: number;
   readonly #pool: SegmentPool;
   readonly #open = new Map<number, { segment: Segment; drained: number }>();
-  #lanes: readonly Lane[] = [];
+  #readers: readonly SegmentReader[] = [];
   #nextBytes = SMALLEST_SEGMENT_BYTES;
 
   constructor(encoder: OperationEncoder, orderingLanes: number, pool: SegmentPool) {
@@ -29,18 +38,18 @@ export class SegmentLog {
     this.#pool = pool;
   }
 
-  get lanes(): readonly Lane[] {
-    return this.#lanes;
+  get readers(): readonly SegmentReader[] {
+    return this.#readers;
   }
 
-  /** From the next operation on these lanes read the log. Segments that are open are sealed for those that read them so far. */
-  setLanes(lanes: readonly Lane[]): void {
+  /** From the next operation on these read the log. Segments that are open are sealed for those that read them so far. */
+  setReaders(readers: readonly SegmentReader[]): void {
     for (const { segment } of [...this.#open.values()]) this.#seal(segment);
-    this.#lanes = lanes;
+    this.#readers = readers;
   }
 
   append(mutation: MutationView, origin: RecordOrigin): void {
-    if (this.#lanes.length === 0) return;
+    if (this.#readers.length === 0) return;
     const laneHash = murmur2(mutation.bytes, mutation.userPointStart, mutation.userPointEnd) & 0x7fffffff;
     const lane = this.#orderingLanes > 0 ? laneHash % this.#orderingLanes : -1;
     const needed = this.#encoder.maxBytes(mutation);
@@ -55,13 +64,13 @@ export class SegmentLog {
     open.drained = 0;
   }
 
-  /** A lane has read all that an open segment holds so far. */
+  /** A reader is through with all that an open segment holds so far. */
   drained(segment: Segment): void {
     const lane = segment.orderingLane ?? -1;
     const open = this.#open.get(lane);
     if (open?.segment !== segment) return;
     open.drained += 1;
-    if (open.drained < this.#lanes.length) return;
+    if (open.drained < this.#readers.length) return;
     this.#nextBytes = Math.max(SMALLEST_SEGMENT_BYTES, segment.byteLength);
     this.#seal(segment);
   }
@@ -69,15 +78,15 @@ export class SegmentLog {
   #seal(segment: Segment): void {
     this.#open.delete(segment.orderingLane ?? -1);
     segment.seal();
-    for (const lane of this.#lanes) lane.dropDrained(segment);
+    for (const reader of this.#readers) reader.dropDrained(segment);
   }
 
   #openSegment(lane: number, needed: number): { segment: Segment; drained: number } {
     const storage = this.#pool.acquire(needed, this.#nextBytes);
-    const segment = new Segment(this.#encoder.version, lane < 0 ? null : lane, storage, this.#lanes.length);
+    const segment = new Segment(this.#encoder.version, lane < 0 ? null : lane, storage, this.#readers.length);
     const open = { segment, drained: 0 };
     this.#open.set(lane, open);
-    for (const reader of this.#lanes) reader.enqueue(segment, this);
+    for (const reader of this.#readers) reader.enqueue(segment, this);
     return open;
   }
 }

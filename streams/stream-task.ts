@@ -229,7 +229,7 @@ export class StreamTask implements LaneOwner {
   close(): void {
     this.#closing.abort();
     for (const lane of this.#lanes.values()) lane.close();
-    for (const { logs } of this.#fanOuts.values()) for (const log of logs.values()) log.setLanes([]);
+    for (const { logs } of this.#fanOuts.values()) for (const log of logs.values()) log.setReaders([]);
     this.#lanes.clear();
     this.#fanOuts.clear();
     this.#held = [];
@@ -315,7 +315,7 @@ export class StreamTask implements LaneOwner {
         previous?.logs.get(route.key) ?? new SegmentLog(encoders[route.version], route.orderingLanes, pool);
       logs.set(route.key, log);
     }
-    for (const [key, log] of previous?.logs ?? []) if (!logs.has(key)) log.setLanes([]);
+    for (const [key, log] of previous?.logs ?? []) if (!logs.has(key)) log.setReaders([]);
     for (const route of plan.routes) {
       const lanes = route.replications.map((replication) => {
         const identity = identityOf(replication);
@@ -324,7 +324,7 @@ export class StreamTask implements LaneOwner {
         this.#lanes.set(identity, lane);
         return lane;
       });
-      logs.get(route.key)?.setLanes(lanes);
+      logs.get(route.key)?.setReaders(lanes);
     }
     for (const route of previous?.plan.routes ?? []) {
       for (const replication of route.replications) {
@@ -345,7 +345,7 @@ export class StreamTask implements LaneOwner {
   }
 
   #sendTouched(nowMs: number): void {
-    for (const log of this.#touchedLogs) for (const lane of log.lanes) lane.pump(nowMs);
+    for (const log of this.#touchedLogs) for (const reader of log.readers) reader.pump(nowMs);
     this.#touchedLogs.clear();
   }
 

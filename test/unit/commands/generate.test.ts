@@ -121,7 +121,8 @@ test('writes lines no faster than they are read, and waits no longer once it is 
       onDrain = listener;
     },
   };
-  const mutations = [...sampleMutations({ seed: 1, users: 1, valueBytes: 0, startTs: 1 }).take(2)];
+  const samples = sampleMutations({ seed: 1, users: 1, valueBytes: 0, startTs: 1 });
+  const mutations = [samples.next().value, samples.next().value];
   const output = lineOutput(out, ({ op }) => op, stop.signal);
   let written = 0;
 

@@ -13,15 +13,9 @@ import { RecordDecoder } from '../../../schemas/record-decoder.ts';
 import { compileWriterSchema } from '../../../schemas/writer-schema.ts';
 
 function sample(count: number, options: Partial<SampleOptions> = {}): SampleMutation[] {
-  return [
-    ...sampleMutations({
-      seed: 1,
-      users: 50,
-      valueBytes: 1_024,
-      startTs: 1_763_900_000_000,
-      ...options,
-    }).take(count),
-  ];
+  const all = { seed: 1, users: 50, valueBytes: 1_024, startTs: 1_763_900_000_000, ...options };
+  const mutations = sampleMutations(all);
+  return Array.from({ length: count }, () => mutations.next().value);
 }
 
 test('makes the same mutations of the same seed, and others of another', () => {
