@@ -41,6 +41,10 @@ const V8_FLAGS = [
   '--disable-warning=TimeoutNegativeWarning',
 ];
 
+/** More flags for both contestants, to try what they bring. */
+const moreFlags = (): string[] =>
+  (process.env['BENCH_V8_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '');
+
 const run = promisify(execFile);
 
 /** Runs one contestant in a process of its own against a fresh fake. Rejects unless exactly the right bytes arrived. */
@@ -67,7 +71,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
       profileFile: options.profileFile ?? null,
     };
     const script = fileURLToPath(new URL(`./${contestant}-child.ts`, import.meta.url));
-    const { stdout, stderr } = await run(process.execPath, [...V8_FLAGS, script, JSON.stringify(job)]);
+    const { stdout, stderr } = await run(process.execPath, [...V8_FLAGS, ...moreFlags(), script, JSON.stringify(job)]);
     if (stderr !== '') process.stderr.write(stderr);
     const report = JSON.parse(stdout) as BenchReport;
     isStopped = true;

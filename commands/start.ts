@@ -34,7 +34,12 @@ export async function runStart(
       metrics: () => metrics.scrape(),
       contentType: metrics.contentType,
     },
-    { host, port, logger },
+    {
+      host,
+      port,
+      logger,
+      ...(settings.http.internal ? { namedBy: 'HTTP_INTERNAL_HOST and HTTP_INTERNAL_PORT' } : {}),
+    },
   );
   const stopped = Promise.withResolvers<void>();
   signal.addEventListener(

@@ -2,26 +2,23 @@ import type { DatamartPlan } from '../processors/datamart-plan.ts';
 import type { Topology, TopologyStatus } from '../processors/topology.ts';
 import { USER_POINT_PARENT } from '../schemas/document-type.ts';
 import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
-import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { SchemaLoad } from '../schemas/schema-cache.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { CarriedPositions } from './claim.ts';
 import { sleep } from './clock.ts';
 import { copyRecord, type DeadLetterCause, type DeadLetters } from './dead-letters.ts';
-import { identityOf, type Destinations } from './destinations.ts';
+import { FanOut, type FanOutContext } from './fan-out.ts';
 import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from './kafka-port.ts';
-import { Lane, type LaneContext, type LaneOwner } from './lane.ts';
+import type { Lane, LaneOwner } from './lane.ts';
 import type { Logger } from './logger.ts';
-import { SegmentLog } from './segment-log.ts';
+import { ParkedRecords } from './parked-records.ts';
 import { Window } from './window.ts';
 
 /** Why a partition can't go on; `partition_blocked{reason}` shows it. */
 export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters';
 
-export interface StreamTaskContext extends LaneContext {
+export interface StreamTaskContext extends FanOutContext {
   readonly topology: Topology;
-  readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
-  readonly destinations: Destinations;
   readonly deadLetters: DeadLetters;
   readonly reader: PartitionReader;
   readonly schemas: SchemaLoader;
@@ -40,13 +37,6 @@ export interface StreamTaskOwner {
   resume(task: StreamTask): void;
   /** So much is settled that a commit is due before its time. */
   commitSoon(): void;
-}
-
-interface FanOut {
-  readonly plan: DatamartPlan;
-  /** By document type index. */
-  readonly logsOf: readonly (readonly SegmentLog[])[];
-  readonly logs: ReadonlyMap<string, SegmentLog>;
 }
 
 /** A commit is asked for when this many operations settled since the last. */
@@ -73,17 +63,12 @@ export class StreamTask implements LaneOwner {
   readonly #context: StreamTaskContext;
   readonly #owner: StreamTaskOwner;
   readonly #window: Window;
-  readonly #fanOuts = new Map<DatamartKey, FanOut>();
-  readonly #lanes = new Map<string, Lane>();
+  readonly #fanOut: FanOut;
   readonly #activeLanes = new Set<Lane>();
-  readonly #touchedLogs = new Set<SegmentLog>();
+  readonly #parked: ParkedRecords;
   readonly #closing = new AbortController();
   readonly #blocked = new Set<BlockReason>();
   readonly #results = new Map<TopologyStatus, number>();
-  /** Records whose dead letter isn't durable yet, by offset. */
-  readonly #parking = new Set<number>();
-  #unstored: { record: ConsumedRecord; cause: DeadLetterCause }[] = [];
-  #storing = false;
   /** Records that wait behind one whose schema is being loaded. */
   #held: { batch: ConsumedBatch; from: number }[] = [];
   #position: number;
@@ -113,6 +98,17 @@ export class StreamTask implements LaneOwner {
     this.#highWatermark = start.logEnd;
     this.#committedAtMs = context.clock.now();
     this.#window = new Window(start.offset, context.window);
+    this.#fanOut = new FanOut(context, this);
+    this.#parked = new ParkedRecords({
+      deadLetters: context.deadLetters,
+      signal: this.#closing.signal,
+      onWaiting: (isWaiting) => {
+        this.#setBlocked('dead_letters', isWaiting);
+      },
+      onStored: (count) => {
+        this.laneProgressed(count);
+      },
+    });
   }
 
   /** The next offset that will be dispatched. */
@@ -152,13 +148,12 @@ export class StreamTask implements LaneOwner {
   }
 
   get lanes(): IterableIterator<Lane> {
-    return this.#lanes.values();
+    return this.#fanOut.lanes;
   }
 
   /** Everything before this offset is delivered, stored as a dead letter, or wanted by nobody. */
   committable(): number {
-    let offset = this.#position;
-    for (const parked of this.#parking) if (parked < offset) offset = parked;
+    let offset = Math.min(this.#position, this.#parked.position ?? this.#position);
     for (const lane of this.#activeLanes) {
       const position = lane.position;
       if (position !== null && position < offset) offset = position;
@@ -201,8 +196,7 @@ export class StreamTask implements LaneOwner {
 
   /** A replication of the datamart changed: paused and deleted ones stop at once, new ones begin with the next mutation. */
   onTableChanged(datamart: DatamartKey, plan: DatamartPlan): void {
-    const fanOut = this.#fanOuts.get(datamart);
-    if (fanOut) this.#rebuild(datamart, plan, fanOut);
+    this.#fanOut.onPlanChanged(datamart, plan);
   }
 
   /** The coordinator has acknowledged a commit of this offset. */
@@ -228,12 +222,8 @@ export class StreamTask implements LaneOwner {
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
     this.#closing.abort();
-    for (const lane of this.#lanes.values()) lane.close();
-    for (const { logs } of this.#fanOuts.values()) for (const log of logs.values()) log.setReaders([]);
-    this.#lanes.clear();
-    this.#fanOuts.clear();
+    this.#fanOut.close();
     this.#held = [];
-    this.#unstored = [];
   }
 
   laneActive(lane: Lane, isActive: boolean): void {
@@ -278,7 +268,7 @@ export class StreamTask implements LaneOwner {
         this.#position = record.offset;
         break;
       }
-      if (status === 'ok' || status === 'not_in_schema') this.#fanOut(record, arrival);
+      if (status === 'ok' || status === 'not_in_schema') this.#forward(record, arrival);
       else if (isDeadLetterReason(status)) this.#park(record, status);
       this.#results.set(status, (this.#results.get(status) ?? 0) + 1);
       bytes += (record.value?.length ?? 0) + (record.key?.length ?? 0);
@@ -286,67 +276,16 @@ export class StreamTask implements LaneOwner {
     if (!needsSchema) this.#position = batch.nextOffset;
     this.#window.dispatched(this.#position, next - from, bytes);
     this.#flushResults();
-    this.#sendTouched(arrival);
-    if (this.#unstored.length > 0) void this.#storeParked();
+    this.#fanOut.pumpTouched(arrival);
+    void this.#parked.store();
     if (needsSchema) this.#holdForSchema(batch, next);
     this.#maybePause();
   }
 
-  #fanOut(record: ConsumedRecord, arrival: number): void {
-    const { topology } = this.#context;
-    const { mutation, plan } = topology;
-    let fanOut = this.#fanOuts.get(mutation.datamart);
-    if (fanOut?.plan !== plan) fanOut = this.#rebuild(mutation.datamart, plan, fanOut ?? null);
-    const origin = { offset: record.offset, timestamp: record.timestamp, arrival };
-    for (const log of fanOut.logsOf[mutation.docType] ?? []) {
-      log.append(mutation, origin);
-      this.#touchedLogs.add(log);
-    }
+  #forward({ offset, timestamp }: ConsumedRecord, arrival: number): void {
+    const { mutation, plan } = this.#context.topology;
+    this.#fanOut.append(mutation, plan, { offset, timestamp, arrival });
     if (mutation.docType === USER_POINT_PARENT) this.#countNotInSchema(plan);
-  }
-
-  /** Gives every route its log and every replication its lane; those that are no longer wanted are closed. */
-  #rebuild(datamart: DatamartKey, plan: DatamartPlan, previous: FanOut | null): FanOut {
-    const { encoders, pool, destinations } = this.#context;
-    const logs = new Map<string, SegmentLog>();
-    const wanted = new Set<string>();
-    for (const route of plan.routes) {
-      const log =
-        previous?.logs.get(route.key) ?? new SegmentLog(encoders[route.version], route.orderingLanes, pool);
-      logs.set(route.key, log);
-    }
-    for (const [key, log] of previous?.logs ?? []) if (!logs.has(key)) log.setReaders([]);
-    for (const route of plan.routes) {
-      const lanes = route.replications.map((replication) => {
-        const identity = identityOf(replication);
-        wanted.add(identity);
-        const lane = this.#lanes.get(identity) ?? new Lane(destinations.of(replication), this, this.#context);
-        this.#lanes.set(identity, lane);
-        return lane;
-      });
-      logs.get(route.key)?.setReaders(lanes);
-    }
-    for (const route of previous?.plan.routes ?? []) {
-      for (const replication of route.replications) {
-        const identity = identityOf(replication);
-        if (wanted.has(identity)) continue;
-        this.#lanes.get(identity)?.close();
-        this.#lanes.delete(identity);
-      }
-    }
-    const fanOut: FanOut = {
-      plan,
-      logs,
-      logsOf: plan.routesOf.map((routes) => routes.flatMap((route) => logs.get(route.key) ?? [])),
-    };
-    if (plan.routes.length > 0) this.#fanOuts.set(datamart, fanOut);
-    else this.#fanOuts.delete(datamart);
-    return fanOut;
-  }
-
-  #sendTouched(nowMs: number): void {
-    for (const log of this.#touchedLogs) for (const reader of log.readers) reader.pump(nowMs);
-    this.#touchedLogs.clear();
   }
 
   #countNotInSchema(plan: DatamartPlan): void {
@@ -363,36 +302,17 @@ export class StreamTask implements LaneOwner {
 
   /** The record's offset is held until its dead letter is durable. */
   #park(record: ConsumedRecord, reason: DeadLetterReason): void {
-    const { topology } = this.#context;
+    const { mutation, schemaId, detail } = this.#context.topology;
     const { topic, partition } = this.scope;
-    this.#parking.add(record.offset);
-    const cause: DeadLetterCause = {
+    this.#parked.park(record, {
       reason,
-      detail: topology.detail,
+      detail,
       topic,
       partition,
       offset: record.offset,
-      ...(topology.mutation.datamart === 0 ? {} : { datamartId: String(topology.mutation.datamart) }),
-      ...(topology.schemaId >= 0 ? { schemaId: topology.schemaId } : {}),
-    };
-    this.#unstored.push({ record: copyRecord(record), cause });
-  }
-
-  /** One produce at a time, so the dead letters of a partition keep its order. */
-  async #storeParked(): Promise<void> {
-    if (this.#storing) return;
-    this.#storing = true;
-    while (this.#unstored.length > 0) {
-      const letters = this.#unstored;
-      this.#unstored = [];
-      const isStored = await this.#context.deadLetters.store(letters, this.#closing.signal, (isWaiting) => {
-        this.#setBlocked('dead_letters', isWaiting);
-      });
-      if (!isStored) return;
-      for (const { record } of letters) this.#parking.delete(record.offset);
-      this.laneProgressed(letters.length);
-    }
-    this.#storing = false;
+      ...(mutation.datamart === 0 ? {} : { datamartId: String(mutation.datamart) }),
+      ...(schemaId >= 0 ? { schemaId } : {}),
+    });
   }
 
   /** Nothing behind the record is dispatched before its schema is known, so that order holds. */
