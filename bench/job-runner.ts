@@ -78,10 +78,12 @@ async function readOnce(
 /** Adds up CPU time, wall time and full garbage collections of the measured passes. */
 class Meter {
   #cpuMicros = 0;
+  #mainThreadCpuMicros = 0;
   #wallMs = 0;
   #majorGcs = 0;
   #isRunning = false;
   #cpuStart = process.cpuUsage();
+  #mainThreadStart = process.threadCpuUsage();
   #wallStart = 0;
   readonly #observer = new PerformanceObserver((list) => {
     for (const { detail } of list.getEntries()) this.#note(detail);
@@ -95,12 +97,15 @@ class Meter {
     this.#observer.takeRecords();
     this.#isRunning = true;
     this.#wallStart = performance.now();
+    this.#mainThreadStart = process.threadCpuUsage();
     this.#cpuStart = process.cpuUsage();
   }
 
   stop(): void {
     const { user, system } = process.cpuUsage(this.#cpuStart);
+    const mainThread = process.threadCpuUsage(this.#mainThreadStart);
     this.#cpuMicros += user + system;
+    this.#mainThreadCpuMicros += mainThread.user + mainThread.system;
     this.#wallMs += performance.now() - this.#wallStart;
     for (const { detail } of this.#observer.takeRecords()) this.#note(detail);
     this.#isRunning = false;
@@ -110,6 +115,7 @@ class Meter {
     return {
       records,
       cpuMicros: this.#cpuMicros,
+      mainThreadCpuMicros: this.#mainThreadCpuMicros,
       wallMs: this.#wallMs,
       majorGcs: this.#majorGcs,
       peakRssBytes: process.resourceUsage().maxRSS * 1024,

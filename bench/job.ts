@@ -29,6 +29,8 @@ export interface BenchReport {
   readonly records: number;
   /** User and system, of all threads, from the join of the group until the last delivery. */
   readonly cpuMicros: number;
+  /** The part of it that the main thread used: the rest is V8's compiler and garbage collector. */
+  readonly mainThreadCpuMicros: number;
   readonly wallMs: number;
   readonly majorGcs: number;
   /** Of the whole process, warm-up included. */

@@ -25,6 +25,8 @@ export interface TrialOptions {
 export interface Trial {
   /** CPU time per record in µs. */
   readonly cpu: number;
+  /** The main thread's share of it, in µs. */
+  readonly mainThreadCpu: number;
   readonly recordsPerSecond: number;
   readonly majorGcsPerSecond: number;
   readonly peakRssMb: number;
@@ -88,6 +90,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
     for (const { groupId } of job.passes) await cluster.assertCommitted(groupId, dataset);
     return {
       cpu: report.cpuMicros / report.records,
+      mainThreadCpu: report.mainThreadCpuMicros / report.records,
       recordsPerSecond: (report.records * 1_000) / report.wallMs,
       majorGcsPerSecond: (report.majorGcs * 1_000) / report.wallMs,
       peakRssMb: report.peakRssBytes / 1024 / 1024,

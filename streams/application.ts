@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
@@ -7,7 +6,7 @@ import type { OperationEncoder, OperationVersion } from '../schemas/operation-en
 import type { CredentialsResolver } from '../sinks/credentials.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
 import { backoffMs, type Random } from './backoff.ts';
-import { claimOf, commitMetadata, type Claim } from './claim.ts';
+import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -15,17 +14,7 @@ import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { registerGauges } from './gauges.ts';
 import { GlobalTable } from './global-table.ts';
-import type {
-  ConsumedBatch,
-  ConsumedRecord,
-  Generation,
-  GroupConsumer,
-  GroupListener,
-  KafkaPort,
-  PartitionReader,
-  Producer,
-  TopicPartition,
-} from './kafka-port.ts';
+import type { ConsumedRecord, GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
@@ -36,6 +25,7 @@ import {
   type StreamTaskContext,
   type StreamTaskOwner,
 } from './stream-task.ts';
+import { TaskAssignment } from './task-assignment.ts';
 
 /** Where the application is in its life; the names are Kafka Streams'. */
 export const APPLICATION_STATES = [
@@ -104,17 +94,18 @@ export interface ApplicationOptions {
  *                  PENDING_SHUTDOWN ──▶ NOT_RUNNING        (ERROR from anywhere: `failed` rejects)
  * ```
  */
-export class ReplicationApplication implements GroupListener, StreamTaskOwner {
+export class ReplicationApplication implements StreamTaskOwner {
   readonly #options: ApplicationOptions;
   readonly #stopping = new AbortController();
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
   readonly #destinations: Destinations;
-  readonly #tasks = new Map<string, StreamTask>();
+  readonly #assignment: TaskAssignment;
   readonly #consumer: GroupConsumer;
   readonly #reader: PartitionReader;
   readonly #producer: Producer;
+  readonly #tableReader: PartitionReader;
   readonly #configTable: GlobalTable;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
@@ -123,9 +114,6 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
   #state: ApplicationState = 'CREATED';
   #stateSinceMs: number;
   #missing: readonly string[] = ['start'];
-  #generation: Generation | null = null;
-  /** Grows with every assignment: a claim of an earlier one is abandoned. */
-  #assignment = 0;
   #following: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
@@ -136,9 +124,10 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     this.#failed.promise.catch(() => undefined);
     this.#linger = new Linger(clock);
     this.#pool = new SegmentPool(delivery.memoryBytes, () => {
-      for (const task of this.#tasks.values()) task.maybeResume();
+      for (const task of this.#assignment.tasks) task.maybeResume();
     });
     this.#reader = kafka.partitionReader();
+    this.#tableReader = kafka.partitionReader();
     this.#producer = kafka.producer();
     this.#consumer = kafka.groupConsumer(options.groupId, options.topics.mutations);
     this.#destinations = new Destinations(options.sinks, {
@@ -157,7 +146,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     });
     this.#configTable = new GlobalTable({
       topic: options.topics.replicationConfig,
-      reader: kafka.partitionReader(),
+      reader: this.#tableReader,
       clock,
       random,
       logger,
@@ -165,16 +154,39 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
         this.#applyConfig(record);
       },
     });
+    this.#assignment = new TaskAssignment({
+      consumer: this.#consumer,
+      reader: this.#reader,
+      startFrom: options.startFrom,
+      clock,
+      random,
+      logger,
+      metrics,
+      signal: this.#stopping.signal,
+      tablesCaughtUp: () => this.#configTable.caughtUp(this.#stopping.signal),
+      makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
+      onRebalancing: () => {
+        if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
+        void this.#commits.commitNow();
+      },
+      onClaimed: () => {
+        this.#missing = [];
+        this.#transitionTo('RUNNING');
+      },
+      onCrash: (error) => {
+        this.#fail(new FatalStreamsError(`the consumer stopped: ${error.message}`, { cause: error }));
+      },
+    });
     this.#commits = new CommitLoop({
       consumer: this.#consumer,
       clock,
       logger,
-      owned: () => (this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null),
+      owned: () => this.#assignment.owned,
     });
     registerGauges(metrics, {
       clock,
       table: options.table,
-      tasks: () => this.#tasks.values(),
+      tasks: () => this.#assignment.tasks,
       destinations: () => this.#destinations.all(),
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
@@ -227,7 +239,7 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     this.#following = this.#configTable.follow(signal);
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
-    await this.#consumer.start(this);
+    await this.#consumer.start(this.#assignment);
     this.#commits.start();
     await this.#running.promise;
   }
@@ -239,38 +251,6 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
   close(drainMs: number): Promise<void> {
     this.#closing ??= this.#close(drainMs);
     return this.#closing;
-  }
-
-  onRebalancing(): void {
-    this.#options.metrics.rebalances.add(1);
-    if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
-    void this.#commits.commitNow();
-  }
-
-  onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
-    this.#assignment += 1;
-    this.#generation = generation;
-    const owned = new Set(partitions.map(keyOf));
-    for (const [key, task] of this.#tasks) {
-      if (owned.has(key)) continue;
-      task.close();
-      this.#tasks.delete(key);
-    }
-    void this.#claim(partitions, generation, this.#assignment);
-  }
-
-  onBatch(batch: ConsumedBatch): void {
-    const task = this.#tasks.get(keyOf(batch));
-    if (!task) return;
-    if (batch.fetchedOffset === task.fetchPosition) {
-      task.accept(batch);
-      return;
-    }
-    this.#onUnexpectedBatch(task, batch);
-  }
-
-  onCrash(error: Error): void {
-    this.#fail(new FatalStreamsError(`the consumer stopped: ${error.message}`, { cause: error }));
   }
 
   pause(task: StreamTask): void {
@@ -311,76 +291,10 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     throw new FatalStreamsError('stopped before the topics were there');
   }
 
-  /**
-   * Claim by commit (PROTOCOL A2): reads the commit of every assigned partition; a task that this instance already has
-   * goes on only if the commit is its own; a new one commits what it read under its own id before it does anything.
-   */
-  async #claim(
-    partitions: readonly TopicPartition[],
-    generation: Generation,
-    assignment: number,
-  ): Promise<void> {
-    const { clock, random, logger } = this.#options;
-    const isCurrent = (): boolean => this.#assignment === assignment && !this.#stopping.signal.aborted;
-    for (let attempt = 0; isCurrent(); attempt += 1) {
-      try {
-        await this.#tryClaim(partitions, generation, isCurrent);
-        return;
-      } catch (error) {
-        logger[attempt % 10 === 3 ? 'warn' : 'debug'](
-          { error },
-          'claiming the partitions failed; trying again',
-        );
-        await sleep(clock, backoffMs(Math.min(attempt, 4), false, random), this.#stopping.signal);
-      }
-    }
-  }
-
-  async #tryClaim(
-    partitions: readonly TopicPartition[],
-    generation: Generation,
-    isCurrent: () => boolean,
-  ): Promise<void> {
-    const { startFrom, logger, metrics } = this.#options;
-    const committed = partitions.length === 0 ? [] : await this.#consumer.committed(partitions);
-    await this.#configTable.caughtUp(this.#stopping.signal);
-    if (!isCurrent()) return;
-    const claims = committed.map((commit) =>
-      claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null),
-    );
-    const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
-    for (const { claim } of fresh) {
-      this.#tasks.get(keyOf(claim.at))?.close();
-      this.#tasks.delete(keyOf(claim.at));
-      if (claim.problem === null) continue;
-      metrics.offsetResets.add(1, claim.at.topic, String(claim.at.partition));
-      logger.error({ ...claim.at, offset: claim.offset }, claim.problem);
-    }
-    if (fresh.length > 0) {
-      const offsets = fresh.map(({ claim, taskId }) => ({
-        ...claim.at,
-        offset: claim.offset,
-        metadata: commitMetadata(taskId, claim.carried),
-      }));
-      await this.#consumer.commit(offsets, generation);
-      if (!isCurrent()) return;
-    }
-    for (const { claim, taskId } of fresh) this.#openTask(claim, taskId);
-    for (const task of this.#tasks.values()) this.#consumer.resumeAt(task.scope, task.fetchPosition);
-    for (const task of this.#tasks.values()) if (task.isPaused) this.#consumer.pause(task.scope);
-    this.#missing = [];
-    this.#transitionTo('RUNNING');
-    logger.info(
-      { partitions: partitions.map(keyOf), generation: generation.generationId },
-      'partitions claimed',
-    );
-  }
-
-  #openTask(claim: Claim, taskId: string): void {
+  #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
     const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
-    const task = new StreamTask(scope, taskId, claim, this.#taskContext(), this);
-    this.#tasks.set(keyOf(task.scope), task);
+    return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
   }
 
   #taskContext(): StreamTaskContext {
@@ -400,36 +314,6 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
       random,
       logger,
     };
-  }
-
-  /**
-   * A batch that wasn't fetched from the task's position: of an earlier assignment, which is dropped, or fetched after
-   * kafkajs moved to the log's start because retention has passed the position.
-   */
-  #onUnexpectedBatch(task: StreamTask, batch: ConsumedBatch): void {
-    const { logger, metrics } = this.#options;
-    void this.#reader
-      .bounds(task.scope)
-      .then(({ start }) => {
-        if (this.#tasks.get(keyOf(task.scope)) !== task) return;
-        const position = task.fetchPosition;
-        if (start > position) {
-          metrics.offsetResets.add(1, task.scope.topic, String(task.scope.partition));
-          logger.error(
-            { ...task.scope, offset: position, lost: start - position },
-            `retention has passed the position: offsets ${position} to ${start - 1} are lost`,
-          );
-          task.skipTo(start);
-        }
-        this.#consumer.resumeAt(task.scope, task.fetchPosition);
-      })
-      .catch((error: unknown) => {
-        logger.warn(
-          { ...task.scope, offset: batch.fetchedOffset, error: error },
-          'a stale batch was dropped',
-        );
-        this.#consumer.resumeAt(task.scope, task.fetchPosition);
-      });
   }
 
   #applyConfig(record: ConsumedRecord): void {
@@ -459,18 +343,16 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
 
   #onDatamartChanged({ datamart }: ReplicationConfig): void {
     const plan = this.#options.table.plan(datamart);
-    for (const task of this.#tasks.values()) task.onTableChanged(datamart, plan);
+    for (const task of this.#assignment.tasks) task.onTableChanged(datamart, plan);
   }
 
   async #close(drainMs: number): Promise<void> {
     const { clock, logger } = this.#options;
-    const wasStarted = this.#generation !== null;
     if (this.#state !== 'ERROR') this.#transitionTo('PENDING_SHUTDOWN');
     this.#running.resolve();
     this.#stopping.abort();
-    this.#assignment += 1;
-    const tasks = [...this.#tasks.values()];
-    if (wasStarted) for (const task of tasks) this.#consumer.pause(task.scope);
+    this.#assignment.pause();
+    const tasks = [...this.#assignment.tasks];
     const deadline = clock.now() + drainMs;
     const never = new AbortController().signal;
     while (tasks.some((task) => !task.isDrained) && clock.now() < deadline)
@@ -484,13 +366,13 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     await this.#commits.commitNow();
     await this.#commits.commitNow();
     await this.#commits.stop();
-    for (const task of tasks) task.close();
-    this.#tasks.clear();
+    this.#assignment.close();
     const ends = await Promise.allSettled([
       this.#consumer.stop(),
       this.#destinations.close(),
       this.#producer.close(),
       this.#reader.close(),
+      this.#tableReader.close(),
       this.#following,
     ]);
     for (const end of ends)
@@ -515,8 +397,4 @@ export class ReplicationApplication implements GroupListener, StreamTaskOwner {
     if (next === 'RUNNING') this.#running.resolve();
     this.#stateSinceMs = this.#options.clock.now();
   }
-}
-
-function keyOf({ topic, partition }: TopicPartition): string {
-  return `${topic}/${partition}`;
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { compareArrivals, type ExpectedOperation } from '../../local/arrivals.ts';
+import { compareArrivals } from '../../local/arrivals.ts';
 import { expectedAvro, expectedJson, operationSchemaText } from '../../local/expected-operations.ts';
 import { startFakeEventHubs, type FakeEventHubs } from '../../local/fake-event-hubs.ts';
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';

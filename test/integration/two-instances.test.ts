@@ -153,10 +153,12 @@ test('an instance without a partition is healthy and ready, and takes over when 
 test('a second SIGTERM ends a process that still drains, with exit code 1', async () => {
   const { pubsub, deployment } = await setUp({});
   const instance = await deployment.startReady();
-  pubsub.faults.delayAll(60_000);
   const upstream = new Upstream(deployment.mutations);
-  await upstream.send(10);
-  await instance.waitWhileRunning(() => pubsub.messages.length > 0, 'a delivery to be in flight');
+  await upstream.send(1);
+  await instance.waitWhileRunning(() => pubsub.messages.length === 1, 'the first operation');
+  pubsub.faults.storeAndHangNext(1);
+  await upstream.send(1);
+  await instance.waitWhileRunning(() => pubsub.messages.length === 2, 'a delivery to be in flight');
   instance.terminate();
   await waitFor(async () => (await instance.health()) === 503, { message: 'the process to be ending' });
   expect(instance.isRunning).toBe(true);

@@ -10,7 +10,6 @@ const PRODUCE = { key: 0, version: 3 };
 const LEAVE_GROUP = { key: 13, version: 0 };
 const CORRELATION_ID = 1;
 const PRODUCE_TIMEOUT_MS = 30_000;
-const EPOCH_MS = 1_763_900_000_000n;
 
 /** Takes a member out of its group, whoever it is. Rejects with the broker's error code. */
 export async function leaveGroup(broker: string, groupId: string, memberId: string): Promise<void> {
@@ -49,11 +48,12 @@ export async function produceOneBatch(
 
 /** The record batch format, magic 2, uncompressed: https://kafka.apache.org/documentation/#recordbatch */
 function recordBatch(records: readonly HandMadeRecord[]): Buffer {
+  const timestamp = int64(BigInt(Date.now()));
   const body = Buffer.concat([
     int16(0),
     int32(records.length - 1),
-    int64(EPOCH_MS),
-    int64(EPOCH_MS),
+    timestamp,
+    timestamp,
     int64(-1n),
     int16(-1),
     int32(-1),

@@ -75,7 +75,7 @@ export class Deployment implements AsyncDisposable {
       initialSyncRequests: uniqueTopic('requests'),
       initialSyncExecutions: uniqueTopic('executions'),
       deadLetters: uniqueTopic('dead-letters'),
-      deadLettersRetentionHours: 1,
+      deadLettersRetentionHours: 336,
     };
   }
 

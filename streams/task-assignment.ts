@@ -1,0 +1,201 @@
+import { randomUUID } from 'node:crypto';
+import { backoffMs, type Random } from './backoff.ts';
+import { claimOf, commitMetadata, type Claim } from './claim.ts';
+import { sleep, type Clock } from './clock.ts';
+import type {
+  ConsumedBatch,
+  Generation,
+  GroupConsumer,
+  GroupListener,
+  PartitionReader,
+  TopicPartition,
+} from './kafka-port.ts';
+import type { Logger } from './logger.ts';
+import type { EngineMetrics } from './metrics.ts';
+import type { StreamTask } from './stream-task.ts';
+
+export interface TaskAssignmentOptions {
+  readonly consumer: GroupConsumer;
+  readonly reader: PartitionReader;
+  readonly startFrom: 'earliest' | 'latest';
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: EngineMetrics;
+  /** Aborts when the application stops. */
+  readonly signal: AbortSignal;
+  /** Resolves when the tables hold everything that is in their topics now. */
+  readonly tablesCaughtUp: () => Promise<void>;
+  readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
+  readonly onRebalancing: () => void;
+  /** All assigned partitions were claimed, and are fetched from now on. */
+  readonly onClaimed: () => void;
+  readonly onCrash: (error: Error) => void;
+}
+
+/**
+ * Which partitions this instance owns, and the task of each: follows the group, claims what is assigned, closes what is
+ * lost, and hands batches to their tasks.
+ */
+export class TaskAssignment implements GroupListener {
+  readonly #options: TaskAssignmentOptions;
+  readonly #tasks = new Map<string, StreamTask>();
+  #generation: Generation | null = null;
+  /** Grows with every assignment: a claim of an earlier one is abandoned. */
+  #assignment = 0;
+
+  constructor(options: TaskAssignmentOptions) {
+    this.#options = options;
+  }
+
+  get tasks(): IterableIterator<StreamTask> {
+    return this.#tasks.values();
+  }
+
+  /** The tasks with the generation under which they are owned; null before the group was joined. */
+  get owned(): { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null {
+    return this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
+  }
+
+  onRebalancing(): void {
+    this.#options.metrics.rebalances.add(1);
+    this.#options.onRebalancing();
+  }
+
+  onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
+    this.#assignment += 1;
+    this.#generation = generation;
+    const owned = new Set(partitions.map(keyOf));
+    for (const [key, task] of this.#tasks) {
+      if (owned.has(key)) continue;
+      task.close();
+      this.#tasks.delete(key);
+    }
+    void this.#claim(partitions, generation, this.#assignment);
+  }
+
+  onBatch(batch: ConsumedBatch): void {
+    const task = this.#tasks.get(keyOf(batch));
+    if (!task) return;
+    if (batch.fetchedOffset === task.fetchPosition) {
+      task.accept(batch);
+      return;
+    }
+    this.#onUnexpectedBatch(task, batch);
+  }
+
+  onCrash(error: Error): void {
+    this.#options.onCrash(error);
+  }
+
+  /** Fetches nothing more and takes up nothing more; the tasks go on delivering. */
+  pause(): void {
+    this.#assignment += 1;
+    for (const task of this.#tasks.values()) this.#options.consumer.pause(task.scope);
+  }
+
+  /** Closes every task. */
+  close(): void {
+    for (const task of this.#tasks.values()) task.close();
+    this.#tasks.clear();
+  }
+
+  /**
+   * Claim by commit (PROTOCOL A2): reads the commit of every assigned partition; a task that this instance already has
+   * goes on only if the commit is its own; a new one commits what it read under its own id before it does anything.
+   */
+  async #claim(
+    partitions: readonly TopicPartition[],
+    generation: Generation,
+    assignment: number,
+  ): Promise<void> {
+    const { clock, random, logger } = this.#options;
+    const isCurrent = (): boolean => this.#assignment === assignment && !this.#options.signal.aborted;
+    for (let attempt = 0; isCurrent(); attempt += 1) {
+      try {
+        await this.#tryClaim(partitions, generation, isCurrent);
+        return;
+      } catch (error) {
+        logger[attempt % 10 === 3 ? 'warn' : 'debug'](
+          { error },
+          'claiming the partitions failed; trying again',
+        );
+        await sleep(clock, backoffMs(Math.min(attempt, 4), false, random), this.#options.signal);
+      }
+    }
+  }
+
+  async #tryClaim(
+    partitions: readonly TopicPartition[],
+    generation: Generation,
+    isCurrent: () => boolean,
+  ): Promise<void> {
+    const { startFrom, logger, metrics } = this.#options;
+    const committed = partitions.length === 0 ? [] : await this.#options.consumer.committed(partitions);
+    await this.#options.tablesCaughtUp();
+    if (!isCurrent()) return;
+    const claims = committed.map((commit) =>
+      claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null),
+    );
+    const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
+    for (const { claim } of fresh) {
+      this.#tasks.get(keyOf(claim.at))?.close();
+      this.#tasks.delete(keyOf(claim.at));
+      if (claim.problem === null) continue;
+      metrics.offsetResets.add(1, claim.at.topic, String(claim.at.partition));
+      logger.error({ ...claim.at, offset: claim.offset }, claim.problem);
+    }
+    if (fresh.length > 0) {
+      const offsets = fresh.map(({ claim, taskId }) => ({
+        ...claim.at,
+        offset: claim.offset,
+        metadata: commitMetadata(taskId, claim.carried),
+      }));
+      await this.#options.consumer.commit(offsets, generation);
+      if (!isCurrent()) return;
+    }
+    for (const { claim, taskId } of fresh)
+      this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
+    for (const task of this.#tasks.values()) this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
+    for (const task of this.#tasks.values()) if (task.isPaused) this.#options.consumer.pause(task.scope);
+    logger.info(
+      { partitions: partitions.map(keyOf), generation: generation.generationId },
+      'partitions claimed',
+    );
+    this.#options.onClaimed();
+  }
+
+  /**
+   * A batch that wasn't fetched from the task's position: of an earlier assignment, which is dropped, or fetched after
+   * kafkajs moved to the log's start because retention has passed the position.
+   */
+  #onUnexpectedBatch(task: StreamTask, batch: ConsumedBatch): void {
+    const { logger, metrics } = this.#options;
+    void this.#options.reader
+      .bounds(task.scope)
+      .then(({ start }) => {
+        if (this.#tasks.get(keyOf(task.scope)) !== task) return;
+        const position = task.fetchPosition;
+        if (start > position) {
+          metrics.offsetResets.add(1, task.scope.topic, String(task.scope.partition));
+          logger.error(
+            { ...task.scope, offset: position, lost: start - position },
+            `retention has passed the position: offsets ${position} to ${start - 1} are lost`,
+          );
+          task.skipTo(start);
+        }
+        this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
+      })
+      .catch((error: unknown) => {
+        logger.warn(
+          { ...task.scope, offset: batch.fetchedOffset, error: error },
+          'a stale batch was dropped',
+        );
+        this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
+      });
+  }
+}
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
