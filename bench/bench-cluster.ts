@@ -43,6 +43,8 @@ export class BenchCluster implements AsyncDisposable {
   readonly #kafka: KafkaClient;
   readonly #admin: Admin;
   readonly #producer: Producer;
+  readonly #datasets = new Map<string, Dataset>();
+  readonly #replicationSets = new Map<string, ReplicationSet>();
   readonly #made = new Set<string>();
   #groups = 0;
 
@@ -76,7 +78,10 @@ export class BenchCluster implements AsyncDisposable {
   }
 
   /** The settings of a processor that reads this dataset for these replications; its group is the caller's. */
-  settings(dataset: Pick<Dataset, 'topic'>, replications: Pick<ReplicationSet, 'topic'>): Record<string, string> {
+  settings(
+    dataset: Pick<Dataset, 'topic'>,
+    replications: Pick<ReplicationSet, 'topic'>,
+  ): Record<string, string> {
     const name = (topic: string): string => `bench-${this.#runId}-${topic}`;
     return {
       KAFKA_BROKERS: this.#brokers.join(','),
@@ -96,9 +101,16 @@ export class BenchCluster implements AsyncDisposable {
     };
   }
 
-  /** Makes a mutation topic of 8 partitions and fills it with records whose `value` has `valueBytes` bytes. */
+  /** A mutation topic of 8 partitions with records whose `value` has `valueBytes` bytes; made once for each size. */
   async produce(records: number, valueBytes: number): Promise<Dataset> {
-    const topic = `bench-${this.#runId}-mutations-${valueBytes}`;
+    const key = `${records} of ${valueBytes}`;
+    const dataset = this.#datasets.get(key) ?? (await this.#produce(records, valueBytes));
+    this.#datasets.set(key, dataset);
+    return dataset;
+  }
+
+  async #produce(records: number, valueBytes: number): Promise<Dataset> {
+    const topic = `bench-${this.#runId}-mutations-${valueBytes}-${records}`;
     await this.#makeTopics({ topic }, { topic: `bench-${this.#runId}-replications-0` });
     const source = sampleRecords(valueBytes);
     const checksums = Array.from({ length: PARTITIONS }, () => new Uint32Array(records / PARTITIONS));
@@ -128,6 +140,8 @@ export class BenchCluster implements AsyncDisposable {
   /** Puts `wanted` version 2 Pub/Sub replications of the bench's datamart, and `foreign` ones of others, on a topic. */
   async replicate(wanted: number, foreign = 0): Promise<ReplicationSet> {
     const topic = `bench-${this.#runId}-replications-${wanted}-${foreign}`;
+    const known = this.#replicationSets.get(topic);
+    if (known !== undefined) return known;
     await this.#makeTopics({ topic: `bench-${this.#runId}-mutations-0` }, { topic });
     const pubsubTopics = Array.from({ length: wanted }, (_, i) => `operations-${i}`);
     const configs = [
@@ -142,7 +156,9 @@ export class BenchCluster implements AsyncDisposable {
         .map((config) => ({ key: config.id, value: JSON.stringify(config) }));
       await this.#producer.send({ topic, messages });
     }
-    return { topic, pubsubTopics };
+    const replications = { topic, pubsubTopics };
+    this.#replicationSets.set(topic, replications);
+    return replications;
   }
 
   /** A group's name that was never used. */
@@ -177,12 +193,16 @@ export class BenchCluster implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if ((process.env['KAFKA_BROKERS'] ?? '') !== '') await this.#admin.deleteTopics({ topics: [...this.#made] });
+    if ((process.env['KAFKA_BROKERS'] ?? '') !== '')
+      await this.#admin.deleteTopics({ topics: [...this.#made] });
     await Promise.all([this.#admin.disconnect(), this.#producer.disconnect()]);
     await this.#stop();
   }
 
-  async #makeTopics(dataset: Pick<Dataset, 'topic'>, replications: Pick<ReplicationSet, 'topic'>): Promise<void> {
+  async #makeTopics(
+    dataset: Pick<Dataset, 'topic'>,
+    replications: Pick<ReplicationSet, 'topic'>,
+  ): Promise<void> {
     const settings: Settings = loadSettings({
       env: this.settings(dataset, replications),
       flags: {},

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { Session } from 'node:inspector/promises';
-import { PerformanceObserver, constants } from 'node:perf_hooks';
+import { PerformanceObserver, constants, type PerformanceEntry } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchJob, BenchPass, BenchReport } from './job.ts';
 
@@ -86,7 +86,7 @@ class Meter {
   #mainThreadStart = process.threadCpuUsage();
   #wallStart = 0;
   readonly #observer = new PerformanceObserver((list) => {
-    for (const { detail } of list.getEntries()) this.#note(detail);
+    for (const entry of list.getEntries()) this.#note(entry);
   });
 
   constructor() {
@@ -107,7 +107,7 @@ class Meter {
     this.#cpuMicros += user + system;
     this.#mainThreadCpuMicros += mainThread.user + mainThread.system;
     this.#wallMs += performance.now() - this.#wallStart;
-    for (const { detail } of this.#observer.takeRecords()) this.#note(detail);
+    for (const entry of this.#observer.takeRecords()) this.#note(entry);
     this.#isRunning = false;
   }
 
@@ -122,9 +122,10 @@ class Meter {
     };
   }
 
-  #note(detail: unknown): void {
-    const { kind } = detail as { kind?: number };
-    if (this.#isRunning && kind === constants.NODE_PERFORMANCE_GC_MAJOR) this.#majorGcs += 1;
+  #note(entry: PerformanceEntry): void {
+    // @types/node doesn't know what entries of Node's own carry.
+    const { detail } = entry as PerformanceEntry & { readonly detail?: { readonly kind?: number } };
+    if (this.#isRunning && detail?.kind === constants.NODE_PERFORMANCE_GC_MAJOR) this.#majorGcs += 1;
   }
 }
 

@@ -1,7 +1,14 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { CREDENTIALS_FILE, PARTITIONS, PROJECT_ID, type BenchCluster, type Dataset, type ReplicationSet } from './bench-cluster.ts';
+import {
+  CREDENTIALS_FILE,
+  PARTITIONS,
+  PROJECT_ID,
+  type BenchCluster,
+  type Dataset,
+  type ReplicationSet,
+} from './bench-cluster.ts';
 import { startFakeProcess } from './fake-process.ts';
 import type { BenchJob, BenchReport } from './job.ts';
 
@@ -55,7 +62,10 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
   const fake = await startFakeProcess(options.delayMs);
   let isStopped = false;
   try {
-    const warmUpRecords = Math.min(options.warmUpRecords - (options.warmUpRecords % PARTITIONS), dataset.records);
+    const warmUpRecords = Math.min(
+      options.warmUpRecords - (options.warmUpRecords % PARTITIONS),
+      dataset.records,
+    );
     const warmUp = { groupId: cluster.newGroup(), records: warmUpRecords };
     await cluster.startBehind(warmUp.groupId, dataset, warmUpRecords);
     const job: BenchJob = {
@@ -73,13 +83,19 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
       profileFile: options.profileFile ?? null,
     };
     const script = fileURLToPath(new URL(`./${contestant}-child.ts`, import.meta.url));
-    const { stdout, stderr } = await run(process.execPath, [...V8_FLAGS, ...moreFlags(), script, JSON.stringify(job)]);
+    const { stdout, stderr } = await run(process.execPath, [
+      ...V8_FLAGS,
+      ...moreFlags(),
+      script,
+      JSON.stringify(job),
+    ]);
     if (stderr !== '') process.stderr.write(stderr);
     const report = JSON.parse(stdout) as BenchReport;
     isStopped = true;
     const arrived = await fake.stop();
     const messages = (warmUpRecords + dataset.records * options.passes) * replications.pubsubTopics.length;
-    const once = dataset.checksumOfLast(warmUpRecords) + dataset.checksumOfLast(dataset.records) * options.passes;
+    const once =
+      dataset.checksumOfLast(warmUpRecords) + dataset.checksumOfLast(dataset.records) * options.passes;
     const checksum = (once * replications.pubsubTopics.length) % 2 ** 32;
     if (arrived.messages !== messages || arrived.checksum !== checksum) {
       throw new Error(

@@ -76,7 +76,8 @@ export class TaskAssignment implements GroupListener {
 
   onBatch(batch: ConsumedBatch): void {
     const task = this.#tasks.get(keyOf(batch));
-    if (!task) return;
+    // What was fetched before the stop would be sent after the last commit, and once more by the next owner.
+    if (!task || this.#options.signal.aborted) return;
     if (batch.fetchedOffset === task.fetchPosition) {
       task.accept(batch);
       return;

@@ -117,7 +117,8 @@ export function classifyPubSubError(error: unknown, action: string): SinkError {
   return new SinkError(
     verdict.kind,
     verdict.code,
-    `${action}: ${details}`,
+    // What Google says of an invalid message may repeat parts of it, and a dead letter's detail holds no payload.
+    `${action}: ${verdict.kind === 'rejected' ? 'the request holds a message that is not valid for the topic' : details}`,
     verdict.remedy === undefined ? options : { ...options, remedy: verdict.remedy },
   );
 }

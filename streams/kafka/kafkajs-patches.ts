@@ -33,6 +33,12 @@ interface DecodedRecordBatch {
   readonly lastOffsetDelta: number;
 }
 
+interface FilteredBatch {
+  readonly rawMessages: readonly unknown[];
+  isEmpty(): boolean;
+  isEmptyDueToFiltering(): boolean;
+}
+
 interface OffsetManager {
   cluster: {
     fetchTopicsOffset(
@@ -53,6 +59,7 @@ export function applyKafkajsPatches(): void {
   }
   patchIdleTimer();
   patchRecordDecoding();
+  patchFilteredBatches();
   patchOutOfRange();
   registerCodecs();
   isApplied = true;
@@ -112,6 +119,19 @@ function patchRecordDecoding(): void {
   const cached = requireKafkajs.cache[path];
   if (!cached) throw new Error('kafkajs/src/protocol/requests/fetch/v4/decodeMessages is not where it was');
   cached.exports = decodeMessages;
+}
+
+/**
+ * RELIABILITY 1.2 #15: a fetch that holds nothing but aborted records and transaction markers moves kafkajs' position
+ * and never reaches `eachBatch`. The task would neither commit past it nor expect what is fetched behind it, and an
+ * aborted transaction larger than one fetch would be fetched again for ever. Now it arrives as a batch without records.
+ */
+function patchFilteredBatches(): void {
+  const BatchClass = requireKafkajs('kafkajs/src/consumer/batch') as { prototype: FilteredBatch };
+  BatchClass.prototype.isEmpty = function (this: FilteredBatch) {
+    return this.rawMessages.length === 0;
+  };
+  BatchClass.prototype.isEmptyDueToFiltering = () => false;
 }
 
 /**

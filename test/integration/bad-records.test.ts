@@ -6,7 +6,7 @@ import { avroMutationWriter, mutationSchemaText } from '../../local/mutation-wri
 import type { SampleMutation } from '../../local/sample-mutations.ts';
 import { HttpSchemaRegistry } from '../../schemas/schema-registry.ts';
 import { brokersUnderTest, kafkaClient, produce, readAll, type StoredRecord } from '../support/kafka.ts';
-import { Deployment, type ProcessorProcess } from '../support/processor-process.ts';
+import { Deployment, type PartitionProgress, type ProcessorProcess } from '../support/processor-process.ts';
 import { sharedRegistry } from '../support/registry.ts';
 
 /*
@@ -124,7 +124,8 @@ const CASES: readonly Case[] = [
   aCase('white space before another first byte', ' \n7', dead('malformed_envelope')),
   aCase('a Confluent header that is cut off', Buffer.from([0, 0, 1]), dead('malformed_envelope')),
 
-  aCase('truncated JSON', aMutation().slice(0, -9), dead('decode_failed')),
+  aCase('JSON that is cut off', aMutation().slice(0, -1), dead('decode_failed')),
+  aCase('JSON that is cut off within the value', aMutation().slice(0, -5), dead('invalid_value')),
   aCase('text behind the object', `${aMutation()}x`, dead('decode_failed')),
   aCase('NaN outside the value', withField('user_activity_id', 'NaN'), dead('decode_failed')),
   aCase(
@@ -301,12 +302,12 @@ beforeAll(async () => {
     ]).map((message) => ({ ...message, partition: MAIN })),
   );
   await processor.waitWhileRunning(
-    async () => (await mainProgress()).committed === CASES.length * 5,
+    async () => (await progressOf(deployment, deployment.mutations)).committed === CASES.length * 5,
     'the first partition to be committed to its end',
     60_000,
   );
   deadLetters = await readAll(deployment.topics.deadLetters);
-  operations = await deployment.fileLines(FILE);
+  operations = (await deployment.fileLines(FILE)).filter((line) => line !== goodOperation('waiting'));
 });
 
 afterAll(async () => {
@@ -314,9 +315,10 @@ afterAll(async () => {
   await Promise.all([eventHubs?.stop(), pubsub?.stop()]);
 });
 
-async function mainProgress() {
-  const progress = await deployment.progress();
-  const main = progress.find(({ partition }) => partition === MAIN);
+/** Of the topic's first partition. */
+async function progressOf(of: Deployment, topic: string): Promise<PartitionProgress> {
+  const progress = await of.progress();
+  const main = progress.find((each) => each.topic === topic && each.partition === MAIN);
   if (!main) throw new Error('the topic has no first partition');
   return main;
 }
@@ -346,6 +348,12 @@ function good(id: string, datamart = DATAMART): Message {
     key: OTHER_USER,
     value: aMutation({ datamart_id: datamart, user_point_id: OTHER_USER, user_activity_id: id, value: {} }),
   };
+}
+
+/** With a value that is about `bytes` long. */
+function paddedGood(id: string, bytes: number): Message {
+  const value = { padding: 'x'.repeat(bytes) };
+  return { key: OTHER_USER, value: aMutation({ user_point_id: OTHER_USER, user_activity_id: id, value }) };
 }
 
 function goodOperation(id: string): string {
@@ -439,7 +447,7 @@ describe('between two good records', () => {
 
 describe('as the upstream may write its batches', () => {
   const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
-  const TRANSACTIONS = ['committed', 'aborted'] as const;
+  const TRANSACTION_TOPICS = 3;
   const SMALL = 20_000;
   let plain: Deployment;
   let reader: ProcessorProcess;
@@ -449,7 +457,7 @@ describe('as the upstream may write its batches', () => {
       // The broker compresses, as Java does: with the framing that a Java producer has.
       mutationTopics: [
         ...CODECS.map((codec) => ({ config: { 'compression.type': codec } })),
-        ...TRANSACTIONS.map(() => ({})),
+        ...Array.from({ length: TRANSACTION_TOPICS }, () => ({})),
       ],
       deadLettersConfig: { 'max.message.bytes': SMALL },
     });
@@ -478,23 +486,38 @@ describe('as the upstream may write its batches', () => {
     },
   );
 
-  test.each(TRANSACTIONS.map((end, index) => ({ end, index: CODECS.length + index })))(
-    'the marker of a transaction that was $end, at the tail, does not hold the commit',
-    async ({ end, index }) => {
-      const topic = topicAt(index);
-      await produce(topic, [good(`${end}-before`)]);
-      await transact(topic, [good(`${end}-1`), good(`${end}-2`)], end);
-      await reader.waitWhileRunning(async () => {
-        const progress = (await plain.progress()).find((each) => each.topic === topic);
-        return progress?.end === 4 && progress.committed === 4;
-      }, 'the commit behind the marker');
-      const lines = await plain.fileLines(FILE);
-      const arrived = [`${end}-before`, `${end}-1`, `${end}-2`].filter((name) =>
-        lines.includes(goodOperation(name)),
-      );
-      expect(arrived).toHaveLength(end === 'committed' ? 3 : 1);
-    },
-  );
+  const assertTransactionPassed = async (
+    topic: string,
+    end: 'committed' | 'aborted',
+    size: number,
+  ): Promise<void> => {
+    const messages = [1, 2, 3].map((n) => paddedGood(`${end}-${n}`, size));
+    await produce(topic, [good(`${end}-before`)]);
+    await transact(topic, messages, end);
+    const committed = async () => {
+      const { end: logEnd, committed: offset } = await progressOf(plain, topic);
+      return logEnd === offset ? offset : null;
+    };
+    await reader.waitWhileRunning(async () => (await committed()) === 5, 'the commit behind the marker');
+    await produce(topic, [good(`${end}-after`)]);
+    await reader.waitWhileRunning(async () => (await committed()) === 6, 'the commit of what follows');
+    const lines = await plain.fileLines(FILE);
+    expect(lines).toContain(goodOperation(`${end}-before`));
+    expect(lines.filter((line) => line.includes(`${end}-2"`))).toHaveLength(end === 'committed' ? 1 : 0);
+    expect(lines).toContain(goodOperation(`${end}-after`));
+  };
+
+  test('a transaction arrives once it is committed, and its marker at the tail does not hold the commit', async () => {
+    await assertTransactionPassed(topicAt(CODECS.length), 'committed', 10);
+  });
+
+  test('an aborted transaction never arrives, and its marker at the tail does not hold the commit', async () => {
+    await assertTransactionPassed(topicAt(CODECS.length + 1), 'aborted', 10);
+  });
+
+  test('an aborted transaction that is larger than one fetch does not hold what follows', async () => {
+    await assertTransactionPassed(topicAt(CODECS.length + 2), 'aborted', 700_000);
+  });
 
   test('a bad record that the dead letters have no room for is kept there without its value', async () => {
     const [topic = ''] = plain.topics.mutations;
@@ -531,7 +554,8 @@ async function transact(topic: string, messages: Message[], end: 'committed' | '
   await producer.connect();
   try {
     const transaction = await producer.transaction();
-    await transaction.send({ topic, messages });
+    // One batch each: together they may be larger than the broker takes.
+    for (const message of messages) await transaction.send({ topic, messages: [message] });
     if (end === 'committed') await transaction.commit();
     else await transaction.abort();
   } finally {
@@ -540,26 +564,28 @@ async function transact(topic: string, messages: Message[], end: 'committed' | '
 }
 
 // Last, for it takes a minute from the start: a schema that the registry doesn't know is asked for so long.
-test('a record of a schema that the registry does not know holds its partition a minute, then is a dead letter', async () => {
-  expect(operations).toContain(goodOperation('waiting'));
-  await processor.waitWhileRunning(
-    async () => (await deployment.fileLines(FILE)).includes(goodOperation('released')),
-    'the record behind the one of an unknown schema',
-    80_000,
-  );
-  await deployment.waitUntilCommitted();
-  const letters = await readAll(deployment.topics.deadLetters);
-  const letter = letters.find((each) => headersOf(each).dead_letter_partition === String(WAITING));
-  assertDeadLetter(
-    letter,
-    badMessage(unknownSchema(), 0),
-    { partition: WAITING, offset: 1 },
-    {
-      becomes: 'dead letter',
-      reason: 'unknown_schema',
-      headers: { schema_id: UNKNOWN_SCHEMA },
-    },
-  );
-  expect(await processor.metric('dead_letters_total', { reason: 'unknown_schema' })).toBe(1);
-  expect(await processor.stop()).toBe(0);
+describe('behind an unknown schema', () => {
+  test('a record of a schema that the registry does not know holds its partition a minute, then is a dead letter', async () => {
+    expect(await deployment.fileLines(FILE)).toContain(goodOperation('waiting'));
+    await processor.waitWhileRunning(
+      async () => (await deployment.fileLines(FILE)).includes(goodOperation('released')),
+      'the record behind the one of an unknown schema',
+      80_000,
+    );
+    await deployment.waitUntilCommitted();
+    const letters = await readAll(deployment.topics.deadLetters);
+    const letter = letters.find((each) => headersOf(each).dead_letter_partition === String(WAITING));
+    assertDeadLetter(
+      letter,
+      badMessage(unknownSchema(), 0),
+      { partition: WAITING, offset: 1 },
+      {
+        becomes: 'dead letter',
+        reason: 'unknown_schema',
+        headers: { schema_id: UNKNOWN_SCHEMA },
+      },
+    );
+    expect(await processor.metric('dead_letters_total', { reason: 'unknown_schema' })).toBe(1);
+    expect(await processor.stop()).toBe(0);
+  });
 });

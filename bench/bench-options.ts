@@ -1,0 +1,84 @@
+import { parseArgs } from 'node:util';
+
+/** The parts of the bench. */
+export const BENCHES = ['throughput', 'growth', 'join'] as const;
+export type Bench = (typeof BENCHES)[number];
+
+/** What the command line asks for. */
+export interface BenchOptions {
+  readonly benches: readonly Bench[];
+  /** Alternating runs of each contestant. */
+  readonly runs: number;
+  /** Measured records of each run. */
+  readonly records: number;
+  readonly replications: readonly number[];
+  readonly delaysMs: readonly number[];
+  readonly foreign: number;
+  /** Where CPU profiles of the program go; null for none. */
+  readonly profileDirectory: string | null;
+}
+
+/** Shown by `--help`. */
+export const USAGE = `npm run bench -- [throughput] [growth] [join] [options]      (default: all three)
+
+  throughput   CPU time per record of this program beside a tuned hand-written loop
+  growth       of this program, with values of 200 B, 1 KB and 4 KB
+  join         of this program, without and with foreign replications on the table
+
+  --runs <n>             alternating runs, of which the median counts (5)
+  --records <n>          records that each run measures, a multiple of 8 (200000)
+  --replications <list>  replications of the datamart (1,4,16)
+  --delays <list>        ms until the fake Pub/Sub answers (0,20)
+  --foreign <n>          replications of other datamarts in the join bench (10000)
+  --quick                one run with 40000 records, to see that it works
+  --profile [directory]  profiles this program instead of comparing it; the directory gets the .cpuprofile files
+  --help
+
+KAFKA_BROKERS uses a running Kafka instead of the embedded one. codec.ts is a bench of its own: node bench/codec.ts
+`;
+
+/** Reads the command line. Null when help is asked for; throws an `Error` with words when it isn't understood. */
+export function parseBenchOptions(args: readonly string[]): BenchOptions | null {
+  const { values, positionals } = parseArgs({
+    // `--profile` may stand without a directory.
+    args: args.map((arg, i) =>
+      arg === '--profile' && (args[i + 1] ?? '--').startsWith('--') ? '--profile=bench-profiles' : arg,
+    ),
+    allowPositionals: true,
+    options: {
+      runs: { type: 'string' },
+      records: { type: 'string' },
+      replications: { type: 'string', default: '1,4,16' },
+      delays: { type: 'string', default: '0,20' },
+      foreign: { type: 'string', default: '10000' },
+      quick: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const benches = positionals.map((name) => {
+    const bench = BENCHES.find((candidate) => candidate === name);
+    if (bench === undefined) throw new Error(`${name} is no bench; there are ${BENCHES.join(', ')}`);
+    return bench;
+  });
+  const records = wholeNumber('--records', values.records ?? (values.quick ? '40000' : '200000'), 8);
+  if (records % 8 !== 0) throw new Error('--records must be a multiple of 8, the number of partitions');
+  return {
+    benches: benches.length > 0 ? benches : BENCHES,
+    runs: wholeNumber('--runs', values.runs ?? (values.quick ? '1' : '5'), 1),
+    records,
+    replications: values.replications.split(',').map((n) => wholeNumber('--replications', n, 1)),
+    delaysMs: values.delays.split(',').map((ms) => wholeNumber('--delays', ms, 0)),
+    foreign: wholeNumber('--foreign', values.foreign, 1),
+    profileDirectory: values.profile ?? null,
+  };
+}
+
+function wholeNumber(name: string, text: string, least: number): number {
+  const number = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(number) || number < least) {
+    throw new Error(`${name} must be whole numbers from ${least} on, it is ${text}`);
+  }
+  return number;
+}

@@ -1,0 +1,87 @@
+import { alternatingRuns } from './alternating-runs.ts';
+import type { BenchCluster } from './bench-cluster.ts';
+import type { BenchOptions } from './bench-options.ts';
+import { table } from './table.ts';
+import { runTrial, type Contestant, type Trial } from './trial.ts';
+import { warmUpRecords } from './warm-up.ts';
+
+const VALUE_BYTES = 1_024;
+
+/** How many times less CPU time per record than the tuned loop this program must need, by replications. */
+const REQUIRED_RATIOS: ReadonlyMap<number, number> = new Map([
+  [1, 3],
+  [4, 5],
+  [16, 8],
+]);
+
+/** This program beside the tuned loop. Returns the laws that don't hold. */
+export async function benchThroughput(
+  cluster: BenchCluster,
+  options: BenchOptions,
+  print: (text: string) => void,
+): Promise<readonly string[]> {
+  const broken: string[] = [];
+  const dataset = await cluster.produce(options.records, VALUE_BYTES);
+  const rows = [HEADER];
+  for (const delayMs of options.delaysMs) {
+    for (const count of options.replications) {
+      process.stderr.write(`throughput: ${count} replications, ${delayMs} ms\n`);
+      const replications = await cluster.replicate(count);
+      const trial = (contestant: Contestant) => () =>
+        runTrial({
+          cluster,
+          contestant,
+          dataset,
+          replications,
+          delayMs,
+          warmUpRecords: warmUpRecords(count),
+          passes: 1,
+        });
+      const contestants = { processor: trial('processor'), 'tuned-loop': trial('tuned-loop') };
+      const results = await alternatingRuns(options.runs, contestants);
+      const ratio = results['tuned-loop'].cpu / results.processor.cpu;
+      const required = REQUIRED_RATIOS.get(count);
+      rows.push(rowOf(count, delayMs, 'processor', results.processor, ratio));
+      rows.push(rowOf(count, delayMs, 'tuned loop', results['tuned-loop'], null));
+      if (required !== undefined && ratio < required) {
+        broken.push(
+          `throughput, N = ${count}, ${delayMs} ms: ${ratio.toFixed(2)} times less CPU than the loop, ${required} are required`,
+        );
+      }
+    }
+  }
+  print(
+    `CPU time per record, ${options.records} records, value ${VALUE_BYTES} B, medians of ${options.runs}\n${table(rows)}`,
+  );
+  return broken;
+}
+
+const HEADER = [
+  'N',
+  'delay',
+  'who',
+  'µs/record',
+  'main',
+  'ratio',
+  'rec/s',
+  'msg/request',
+  'major GC/s',
+  'RSS MB',
+  'fake µs/msg',
+];
+
+function rowOf(count: number, delayMs: number, who: string, trial: Trial, ratio: number | null): string[] {
+  return [
+    String(count),
+    `${delayMs} ms`,
+    who,
+    trial.cpu.toFixed(2),
+    trial.mainThreadCpu.toFixed(2),
+    ratio === null ? '' : ratio.toFixed(2),
+    trial.recordsPerSecond.toFixed(0),
+    trial.messagesPerRequest.toFixed(0),
+    trial.majorGcsPerSecond.toFixed(1),
+    trial.peakRssMb.toFixed(0),
+    trial.fakeCpu.toFixed(2),
+  ];
+}
