@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { composeProcessor } from '../commands/processor.ts';
 import { loadSettings } from '../config/load.ts';
 import { openLogging } from '../config/logging.ts';
-import type { BenchJob } from './job.ts';
 import { runJob, type Delivery } from './job-runner.ts';
+import type { BenchJob } from './job.ts';
 
 const DRAIN_MS = 10_000;
 

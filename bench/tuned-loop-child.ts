@@ -7,8 +7,8 @@ import { PubSub } from '@google-cloud/pubsub';
 import avsc, { type Schema } from 'avsc';
 import { Kafka, logLevel } from 'kafkajs';
 import { readFileSync } from 'node:fs';
-import type { BenchJob } from './job.ts';
 import { runJob, type Delivery } from './job-runner.ts';
+import type { BenchJob } from './job.ts';
 
 /** The same fetches as the program's own. */
 const FETCH = { maxBytes: 8 * 1024 * 1024, maxBytesPerPartition: 1024 * 1024, maxWaitTimeInMs: 250 };
