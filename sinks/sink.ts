@@ -164,7 +164,9 @@ export interface SinkAdapter<Config = unknown> {
   /** Whether `credentials_uri` must be there before activation. */
   readonly credentials: 'required' | 'optional' | 'none';
   /** Pure: validates the kind's own fields of a record. Returns the typed config, or the first problem. */
-  parseConfig(record: Readonly<Record<string, unknown>>): { readonly config: Config } | { readonly problem: FieldProblem };
+  parseConfig(
+    record: Readonly<Record<string, unknown>>,
+  ): { readonly config: Config } | { readonly problem: FieldProblem };
   /** Pure: validates uploaded or resolved credentials. Null when they are good. */
   checkCredentials(text: string, config: Config): FieldProblem | null;
   /** Opens the destination; opens no connection that isn't needed yet. Rejects with a `SinkError`. */
