@@ -4,6 +4,7 @@ import { startFakeEventHubs, type FakeEventHubs } from '../../local/fake-event-h
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { avroMutationWriter, mutationSchemaText } from '../../local/mutation-writer.ts';
 import type { SampleMutation } from '../../local/sample-mutations.ts';
+import { DEAD_LETTER_REASONS } from '../../schemas/mutation.ts';
 import { HttpSchemaRegistry } from '../../schemas/schema-registry.ts';
 import { brokersUnderTest, kafkaClient, produce, readAll, type StoredRecord } from '../support/kafka.ts';
 import { Deployment, type PartitionProgress, type ProcessorProcess } from '../support/processor-process.ts';
@@ -26,11 +27,8 @@ const FILE = 'operations.jsonl';
 const HUB = 'users';
 const TOPIC = 'projects/acme/topics/users';
 const MAX_MESSAGE_BYTES = 12_000_000;
-const UNKNOWN_SCHEMA = 2 ** 31 - 1;
 const ORIGINAL_HEADERS = { origin: 'upstream', binary: Buffer.from([0, 255]) };
-/** Of the first partition; records of the second wait for an unknown schema. */
 const MAIN = 0;
-const WAITING = 1;
 
 /** Which schemas the registry has. */
 interface SchemaIds {
@@ -258,7 +256,7 @@ beforeAll(async () => {
   pubsub.createTopic(TOPIC);
   pubsub.faults.rejectMessages(({ data }) => data.includes('"refuse"'));
   deployment = await Deployment.create({
-    mutationTopics: [{ partitions: 2, config: { 'max.message.bytes': MAX_MESSAGE_BYTES } }],
+    mutationTopics: [{ config: { 'max.message.bytes': MAX_MESSAGE_BYTES } }],
     environment: { KAFKA_SCHEMA_REGISTRY_URL: registry, PUBSUB_EMULATOR_HOST: pubsub.address },
   });
   ids = await registerSchemas(deployment.mutations);
@@ -286,11 +284,6 @@ beforeAll(async () => {
   );
   startedAt = Date.now();
   processor = await deployment.startReady();
-  await produce(deployment.mutations, [
-    { ...good('waiting'), partition: WAITING },
-    { ...badMessage(unknownSchema(), 0), partition: WAITING },
-    { ...good('released'), partition: WAITING },
-  ]);
   await produce(
     deployment.mutations,
     CASES.flatMap(({ record }, index) => [
@@ -307,7 +300,7 @@ beforeAll(async () => {
     60_000,
   );
   deadLetters = await readAll(deployment.topics.deadLetters);
-  operations = (await deployment.fileLines(FILE)).filter((line) => line !== goodOperation('waiting'));
+  operations = await deployment.fileLines(FILE);
 });
 
 afterAll(async () => {
@@ -337,10 +330,6 @@ function confluentHeader(id: number): Buffer {
   const header = Buffer.alloc(5);
   header.writeInt32BE(id, 1);
   return header;
-}
-
-function unknownSchema(): Buffer {
-  return Buffer.concat([confluentHeader(UNKNOWN_SCHEMA), Buffer.from('body')]);
 }
 
 function good(id: string, datamart = DATAMART): Message {
@@ -426,6 +415,11 @@ describe('between two good records', () => {
     const wanted = (prefix: string) => CASES.map((_, index) => goodOperation(`${prefix}-${index}`));
     expect(eventHubs.events(HUB).map(({ body }) => body.toString())).toEqual(wanted('hub'));
     expect(pubsub.messages.map(({ data }) => data.toString())).toEqual(wanted('pubsub'));
+  });
+
+  test('every reason there is has its record here, but the unknown schema, which takes a minute (faults.test.ts)', () => {
+    const reasons = CASES.flatMap(({ fate }) => (fate.becomes === 'dead letter' ? [fate.reason] : []));
+    expect(new Set([...reasons, 'unknown_schema'])).toEqual(new Set(DEAD_LETTER_REASONS));
   });
 
   test('each record is counted by what became of it', async () => {
@@ -562,30 +556,3 @@ async function transact(topic: string, messages: Message[], end: 'committed' | '
     await producer.disconnect();
   }
 }
-
-// Last, for it takes a minute from the start: a schema that the registry doesn't know is asked for so long.
-describe('behind an unknown schema', () => {
-  test('a record of a schema that the registry does not know holds its partition a minute, then is a dead letter', async () => {
-    expect(await deployment.fileLines(FILE)).toContain(goodOperation('waiting'));
-    await processor.waitWhileRunning(
-      async () => (await deployment.fileLines(FILE)).includes(goodOperation('released')),
-      'the record behind the one of an unknown schema',
-      80_000,
-    );
-    await deployment.waitUntilCommitted();
-    const letters = await readAll(deployment.topics.deadLetters);
-    const letter = letters.find((each) => headersOf(each).dead_letter_partition === String(WAITING));
-    assertDeadLetter(
-      letter,
-      badMessage(unknownSchema(), 0),
-      { partition: WAITING, offset: 1 },
-      {
-        becomes: 'dead letter',
-        reason: 'unknown_schema',
-        headers: { schema_id: UNKNOWN_SCHEMA },
-      },
-    );
-    expect(await processor.metric('dead_letters_total', { reason: 'unknown_schema' })).toBe(1);
-    expect(await processor.stop()).toBe(0);
-  });
-});

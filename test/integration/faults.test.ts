@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { once } from 'node:events';
+import { createServer as createHttpServer, type Server } from 'node:http';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { produceOneBatch } from '../support/kafka-protocol.ts';
 import { brokersUnderTest, createTopic, kafkaClient, produce, readAll } from '../support/kafka.ts';
 import { Deployment, type ProcessorProcess } from '../support/processor-process.ts';
+import { sharedRegistry } from '../support/registry.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 /* Rows of RELIABILITY section 6 on the real Kafka, each with what it says under "Expect". */
@@ -36,18 +38,70 @@ async function send(topic: string, ...timestamps: readonly number[]): Promise<vo
   );
 }
 
+const POISON_SCHEMA = 2 ** 31 - 1;
+const POISON_RECORDS = 1_000;
+const POISON = Buffer.alloc(9);
+POISON.writeInt32BE(POISON_SCHEMA, 1);
+
 let unfinished: Deployment;
 let waiting: ProcessorProcess;
+let registry: CountingRegistry;
+let poisoned: Deployment;
+let asking: ProcessorProcess;
 
-// It looks for its topics every 30 s: while it waits, other tests run.
+// One looks for its topics every 30 s, one asks for a schema for 60 s: while they do, other tests run.
 beforeAll(async () => {
   unfinished = await Deployment.create({ hasTopics: false });
   waiting = await unfinished.start();
+  registry = await CountingRegistry.start(await sharedRegistry());
+  poisoned = await Deployment.create({ environment: { KAFKA_SCHEMA_REGISTRY_URL: registry.url } });
+  await poisoned.configure(WITNESS);
+  asking = await poisoned.startReady();
+  await send(poisoned.mutations, 51);
+  await produce(
+    poisoned.mutations,
+    Array.from({ length: POISON_RECORDS }, (_, index) => ({ key: String(index), value: POISON })),
+  );
+  await send(poisoned.mutations, 52);
 });
 
 afterAll(async () => {
-  await unfinished?.[Symbol.asyncDispose]();
+  await Promise.all([unfinished, poisoned].map((deployment) => deployment?.[Symbol.asyncDispose]()));
+  await registry?.stop();
 });
+
+/** Stands before the run's registry, passes requests for schemas on, and counts them. */
+class CountingRegistry {
+  readonly #server: Server;
+  requests = 0;
+
+  private constructor(registryUrl: string) {
+    this.#server = createHttpServer((request, response) => {
+      this.requests += 1;
+      void fetch(new URL(request.url ?? '', registryUrl)).then(async (answer) => {
+        response.writeHead(answer.status, { 'content-type': 'application/json' });
+        response.end(await answer.text());
+      });
+    });
+  }
+
+  static async start(registryUrl: string): Promise<CountingRegistry> {
+    const registry = new CountingRegistry(registryUrl);
+    registry.#server.listen(0, '127.0.0.1');
+    await once(registry.#server, 'listening');
+    return registry;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
 
 describe('a processor that has started', () => {
   const HUGE_BATCH = 200_000;
@@ -254,5 +308,29 @@ describe('a processor that can not start', () => {
       'the operation',
     );
     expect(await waiting.stop()).toBe(0);
+  });
+});
+
+describe('a processor that gets records of a schema that the registry does not know', () => {
+  test('holds the partition while it asks three times within a minute, then stores them all as dead letters and goes on', async () => {
+    await asking.waitWhileRunning(
+      async () => (await poisoned.fileLines('witness.jsonl')).includes(operation(52)),
+      'the record behind',
+      80_000,
+    );
+    await poisoned.waitUntilCommitted();
+    expect(registry.requests).toBe(3);
+    expect(await poisoned.fileLines('witness.jsonl')).toEqual([operation(51), operation(52)]);
+    const letters = await readAll(poisoned.topics.deadLetters);
+    expect(letters.map(({ key }) => Number(key)).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: POISON_RECORDS }, (_, index) => index),
+    );
+    for (const { value, headers } of letters) {
+      expect(value?.equals(POISON)).toBe(true);
+      expect(String(headers.dead_letter_reason)).toBe('unknown_schema');
+      expect(String(headers.dead_letter_schema_id)).toBe(String(POISON_SCHEMA));
+    }
+    expect(await asking.metric('dead_letters_total', { reason: 'unknown_schema' })).toBe(POISON_RECORDS);
+    expect(await asking.stop()).toBe(0);
   });
 });
