@@ -14,6 +14,7 @@ import {
 } from './commands/setting-flags.ts';
 import { listenForStop, type SignalSource } from './commands/stop-signal.ts';
 import type { TextOutput } from './commands/text-output.ts';
+import type { UncaughtErrorSource } from './commands/uncaught-errors.ts';
 import { ConfigError } from './config/config-error.ts';
 import { loadSettings } from './config/load.ts';
 import type { LogOutput, Logging } from './config/logging.ts';
@@ -28,7 +29,7 @@ export interface CliProcess {
   readonly env: Record<string, string | undefined>;
   readonly stdout: TextOutput & LogOutput;
   readonly stderr: TextOutput & LogOutput;
-  readonly signals: SignalSource;
+  readonly signals: SignalSource & UncaughtErrorSource;
   /** Ends the process at once. */
   readonly exit: (code: number) => void;
 }
@@ -138,7 +139,8 @@ function startCommand(host: CliProcess, setExitCode: SetExitCode): Command {
     const { removeEmulatorVariables } = await import('./commands/emulator-variables.ts');
     if (!settings.sinks.allowEmulators) removeEmulatorVariables(host.env, logging.logger);
     const { runStart } = await import('./commands/start.ts');
-    setExitCode(await runStart({ settings, logging, env: host.env }, stop.signal));
+    const options = { settings, logging, env: host.env, uncaughtErrors: host.signals };
+    setExitCode(await runStart(options, stop));
     await logging.flush(FLUSH_MS);
   });
 }

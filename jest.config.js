@@ -7,6 +7,8 @@ const shared = {
 };
 
 export default {
+  // Most integration tests wait for most of their time. More at once would make their processes late on two cores.
+  maxWorkers: 2,
   projects: [
     {
       ...shared,

@@ -69,7 +69,7 @@ export async function composeProcessor(
     schemas,
     sinks,
     credentials: fileCredentials({ directory: settings.credentials.directory }),
-    checkTopics: () => checkOwnTopics(settings, logger),
+    checkTopics: (pinned) => checkOwnTopics(settings, logger, pinned),
     metrics,
     clock: systemClock,
     random: Math.random,
@@ -126,10 +126,11 @@ async function openSinks(
 async function checkOwnTopics(
   settings: Settings,
   logger: Logger,
+  pinned: ReadonlyMap<string, number>,
 ): Promise<{ missing: readonly string[]; partitions: ReadonlyMap<string, number> }> {
   const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
-    const { create, refused, warnings, partitions } = await checkTopics(admin, settings.topics);
+    const { create, refused, warnings, partitions } = await checkTopics(admin, settings.topics, pinned);
     if (refused.length > 0) {
       const reasons = refused.map(
         ({ topic, setting, value, remedy }) => `topic ${topic}: ${setting} is ${value}; ${remedy}`,

@@ -7,6 +7,9 @@ export interface SignalSource {
 export interface StopSignal extends Disposable {
   /** Aborts with the first SIGTERM or SIGINT, or with `stop`. */
   readonly signal: AbortSignal;
+  /** Aborts when the end is forced, its reason in words, right before the process ends: the last chance for a line. */
+  readonly forced: AbortSignal;
+  /** As the first signal does. */
   stop(): void;
 }
 
@@ -14,26 +17,38 @@ export interface StopSignal extends Disposable {
 const FORCED_AFTER_MS = 25_000;
 
 /**
- * Turns SIGTERM and SIGINT into an `AbortSignal`. A second one, or 25 s after the first, calls `force`, which is
- * expected to end the process.
+ * Turns SIGTERM and SIGINT into an `AbortSignal`. A signal after the stop began, or 25 s after that, calls `force`,
+ * which is expected to end the process.
  */
 export function listenForStop(source: SignalSource, force: () => void): StopSignal {
-  const controller = new AbortController();
+  const stopping = new AbortController();
+  const forcing = new AbortController();
   let timer: NodeJS.Timeout | undefined;
+  const forceBecause = (reason: string): void => {
+    forcing.abort(new Error(reason));
+    force();
+  };
+  const begin = (reason: string): void => {
+    if (stopping.signal.aborted) return;
+    timer = setTimeout(
+      forceBecause,
+      FORCED_AFTER_MS,
+      `the stop took longer than ${FORCED_AFTER_MS / 1_000} s`,
+    );
+    timer.unref();
+    stopping.abort(new Error(reason));
+  };
   const onSignal = (): void => {
-    if (controller.signal.aborted) force();
-    else {
-      timer = setTimeout(force, FORCED_AFTER_MS);
-      timer.unref();
-      controller.abort(new Error('stopped by a signal'));
-    }
+    if (stopping.signal.aborted) forceBecause('a second signal came');
+    else begin('stopped by a signal');
   };
   source.on('SIGTERM', onSignal);
   source.on('SIGINT', onSignal);
   return {
-    signal: controller.signal,
+    signal: stopping.signal,
+    forced: forcing.signal,
     stop: () => {
-      controller.abort(new Error('stopped'));
+      begin('stopped');
     },
     [Symbol.dispose]() {
       clearTimeout(timer);

@@ -1,10 +1,10 @@
 import convict from 'convict';
+import { nearestName } from '../schemas/nearest-name.ts';
 import { ConfigError } from './config-error.ts';
 import { findContradictions } from './settings-checks.ts';
 import { parseSettingsFile, type SettingsFile } from './settings-file.ts';
 import { SETTINGS, settingsSchema, type SettingDefinition, type SettingValues } from './settings-schema.ts';
 import { settingsOf, type Settings } from './settings.ts';
-import { nearestName } from './suggestion.ts';
 
 /** Where settings come from. */
 export interface SettingSources {

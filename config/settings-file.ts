@@ -1,5 +1,5 @@
 import { LineCounter, parseDocument } from 'yaml';
-import { nearestName } from './suggestion.ts';
+import { nearestName } from '../schemas/nearest-name.ts';
 
 /** What a settings file says, by full key (`kafka.brokers`); what is wrong with it, one problem a line. */
 export interface SettingsFile {

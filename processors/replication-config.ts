@@ -7,6 +7,7 @@ import {
   type FilterName,
 } from '../schemas/document-type.ts';
 import { datamartKey, type DatamartKey } from '../schemas/mutation.ts';
+import { nearestName } from '../schemas/nearest-name.ts';
 import type { OperationVersion } from '../schemas/operation-encoder.ts';
 
 /** The desired state of one replication, as an accepted record of the control topic says it. */
@@ -204,7 +205,7 @@ function assertKnownFields(record: Record<string, unknown>, type: DestinationTyp
       if (value === null) continue;
       throw new Refusal('field_not_applicable', field, `${field} does not apply to type ${type.type}`);
     }
-    const near = nearest(field, [...applicable]);
+    const near = nearestName(field, applicable);
     throw new Refusal(
       'unknown_field',
       field,
@@ -374,31 +375,4 @@ function assertPermittedChange(previous: ReplicationConfig, next: ReplicationCon
       "replication_filters can't be changed; create a new replication",
     );
   }
-}
-
-/** The closest of the known names, when it is close enough to be what was meant. */
-function nearest(name: string, known: readonly string[]): string | null {
-  let best: string | null = null;
-  let bestDistance = 3;
-  for (const candidate of known) {
-    const distance = editDistance(name.slice(0, 64), candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substitution));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

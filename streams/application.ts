@@ -52,6 +52,19 @@ const TOPIC_CHECK_MS = 30_000;
 const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
 
+/** How many partitions each topic has, by its name. */
+type PartitionCounts = ReadonlyMap<string, number>;
+
+/** What a stop has not finished, for the line that says why it was forced. */
+export interface Unfinished {
+  /** Partitions with something that no destination has acknowledged, as `topic/partition`. */
+  readonly partitions: readonly string[];
+  /** Replications that those wait for. */
+  readonly replications: readonly string[];
+  /** What is still being closed. */
+  readonly closing: readonly string[];
+}
+
 export interface ApplicationOptions {
   readonly groupId: string;
   readonly topics: {
@@ -69,13 +82,16 @@ export interface ApplicationOptions {
   readonly table: ReplicationTable;
   readonly decoder: MutationDecoder;
   readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
-  readonly schemas: SchemaLoader;
+  readonly schemas: SchemaLoader & { close(): Promise<void> };
   readonly sinks: SinkRegistry;
   readonly credentials: CredentialsResolver;
-  /** Names topics that aren't there yet. Rejects with `FatalStreamsError` when one has a setting that would lose data. */
-  readonly checkTopics: () => Promise<{
+  /**
+   * Names topics that aren't there yet. `pinned`: the counts that this instance keeps to, of topics that it has seen.
+   * Rejects with `FatalStreamsError` when a topic has a setting that would lose data.
+   */
+  readonly checkTopics: (pinned: PartitionCounts) => Promise<{
     readonly missing: readonly string[];
-    readonly partitions: ReadonlyMap<string, number>;
+    readonly partitions: PartitionCounts;
   }>;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
@@ -110,12 +126,15 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
   readonly #deadLetters: DeadLetters;
-  #partitionCounts: ReadonlyMap<string, number> = new Map();
+  #partitionCounts: PartitionCounts = new Map();
   #state: ApplicationState = 'CREATED';
   #stateSinceMs: number;
   #missing: readonly string[] = ['start'];
   #following: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
+  /** What was not delivered when the time to drain was over; null before. */
+  #givenUp: Omit<Unfinished, 'closing'> | null = null;
+  readonly #toClose = new Set<string>();
 
   constructor(options: ApplicationOptions) {
     this.#options = options;
@@ -253,6 +272,11 @@ export class ReplicationApplication implements StreamTaskOwner {
     return this.#closing;
   }
 
+  /** What is not delivered, or wasn't when the time to drain was over, and what `close` is still waiting for. */
+  unfinished(): Unfinished {
+    return { ...(this.#givenUp ?? this.#undelivered()), closing: [...this.#toClose] };
+  }
+
   pause(task: StreamTask): void {
     this.#consumer.pause(task.scope);
   }
@@ -272,8 +296,8 @@ export class ReplicationApplication implements StreamTaskOwner {
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       let waitMs = TOPIC_CHECK_MS;
       try {
-        const { missing, partitions } = await checkTopics();
-        this.#partitionCounts = partitions;
+        const { missing, partitions } = await checkTopics(this.#partitionCounts);
+        this.#partitionCounts = pinned(this.#partitionCounts, partitions);
         if (missing.length === 0) return;
         this.#missing = missing.map((topic) => `topic:${topic}`);
         logger.warn(
@@ -357,27 +381,40 @@ export class ReplicationApplication implements StreamTaskOwner {
     const never = new AbortController().signal;
     while (tasks.some((task) => !task.isDrained) && clock.now() < deadline)
       await sleep(clock, DRAIN_CHECK_MS, never);
-    const undelivered = tasks.filter((task) => !task.isDrained).length;
-    if (undelivered > 0)
-      logger.warn(
-        { partitions: undelivered },
-        'not everything could be delivered in time; it will be sent again',
-      );
+    this.#givenUp = this.#undelivered();
+    if (this.#givenUp.partitions.length > 0)
+      logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
     await this.#commits.commitNow();
     await this.#commits.commitNow();
     await this.#commits.stop();
     this.#assignment.close();
     const ends = await Promise.allSettled([
-      this.#consumer.stop(),
-      this.#destinations.close(),
-      this.#producer.close(),
-      this.#reader.close(),
-      this.#tableReader.close(),
-      this.#following,
+      this.#closed('consumer', this.#consumer.stop()),
+      this.#closed('destinations', this.#destinations.close()),
+      this.#closed('producer', this.#producer.close()),
+      this.#closed('reader', this.#reader.close()),
+      this.#closed('table reader', this.#tableReader.close()),
+      this.#closed('table', this.#following),
+      this.#closed('schemas', this.#options.schemas.close()),
     ]);
     for (const end of ends)
       if (end.status === 'rejected') logger.warn({ error: end.reason as unknown }, 'closing failed');
     if (this.#state === 'PENDING_SHUTDOWN') this.#transitionTo('NOT_RUNNING');
+  }
+
+  #undelivered(): Omit<Unfinished, 'closing'> {
+    const late = [...this.#assignment.tasks].filter((task) => !task.isDrained);
+    const lanes = late.flatMap((task) => [...task.lanes]).filter(({ position }) => position !== null);
+    return {
+      partitions: late.map(({ scope }) => `${scope.topic}/${scope.partition}`),
+      replications: [...new Set(lanes.map(({ destination }) => destination.id))],
+    };
+  }
+
+  async #closed(name: string, closing: Promise<void> | null): Promise<void> {
+    this.#toClose.add(name);
+    await closing;
+    this.#toClose.delete(name);
   }
 
   #fail(error: FatalStreamsError): void {
@@ -397,4 +434,9 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (next === 'RUNNING') this.#running.resolve();
     this.#stateSinceMs = this.#options.clock.now();
   }
+}
+
+/** A count once seen stays: more partitions wait until they are adopted. Fewer than pinned is another topic. */
+function pinned(before: PartitionCounts, now: PartitionCounts): PartitionCounts {
+  return new Map([...now].map(([topic, count]) => [topic, Math.min(before.get(topic) ?? count, count)]));
 }

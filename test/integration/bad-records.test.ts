@@ -107,6 +107,9 @@ const passes = (value: string, id = 'a1'): Fate => ({
   text: `{"ts":${TS},"doc_type":"UserActivity","doc_id":"${USER}:${id}","op":"UPDATE","value":${value}}`,
 });
 
+/** What becomes of `avro(ids)`. */
+const avroOperation = `{"ts":${TS},"doc_type":"UserActivity","doc_id":"${USER}:a1","op":"UPDATE","value":{"$x":1}}`;
+
 const NOTHING: Fate = { becomes: 'nothing' };
 
 function aCase(title: string, record: Case['record'], fate: Fate): Case {
@@ -436,6 +439,68 @@ describe('between two good records', () => {
     expect(await counted('unwanted')).toBe(1);
     const byDestination = letters.filter((reason) => reason === 'too_large' || reason === 'rejected').length;
     expect(await counted('dead_lettered')).toBe(letters.length - byDestination);
+  });
+});
+
+describe('while no schema registry is configured', () => {
+  const BLOCKED = { partition: '0', reason: 'registry_not_configured' };
+
+  test('a record in Avro holds its partition and says so; the others go on, and it is delivered once there is a registry', async () => {
+    await using unconfigured = await Deployment.create({ mutationTopics: [{ partitions: 2 }] });
+    const { mutations, topics } = unconfigured;
+    await unconfigured.configure({
+      id: 'file',
+      type: 'FILE',
+      status: 'ACTIVE',
+      datamart_id: DATAMART,
+      path: FILE,
+    });
+    const held = await unconfigured.startReady();
+    await produce(mutations, [
+      { ...good('before'), partition: 0 },
+      { ...badMessage(avro(ids), 0), partition: 0 },
+      { ...good('behind'), partition: 0 },
+      { ...good('elsewhere'), partition: 1 },
+    ]);
+    await held.waitWhileRunning(
+      async () => (await held.metric('partition_blocked', BLOCKED)) === 1,
+      'the partition to be reported as blocked',
+    );
+    const committed = async () => (await unconfigured.progress()).map((each) => each.committed);
+    await held.waitWhileRunning(
+      async () => (await committed()).join() === '1,1',
+      'the commit of what lies before the record, and of the other partition',
+    );
+    const before = await unconfigured.fileLines(FILE);
+    expect([...before].sort()).toEqual([goodOperation('before'), goodOperation('elsewhere')].sort());
+    expect((await held.readiness()).status).toBe(200);
+    expect(held.logged('the partition waits: ')).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        msg: 'the partition waits: a record is in Avro and KAFKA_SCHEMA_REGISTRY_URL is not set',
+        topic: mutations,
+        partition: 0,
+        schema_id: ids.mutation,
+      }),
+    ]);
+    expect(await readAll(topics.deadLetters)).toEqual([]);
+
+    held.kill();
+    await held.exited;
+    await unconfigured.expelDeadMembers();
+    const freed = await unconfigured.startReady({ KAFKA_SCHEMA_REGISTRY_URL: registry });
+    await freed.waitWhileRunning(
+      async () => (await unconfigured.fileLines(FILE)).length >= before.length + 2,
+      'the record and what lies behind it',
+    );
+    await unconfigured.waitUntilCommitted();
+    expect((await unconfigured.fileLines(FILE)).slice(before.length)).toEqual([
+      avroOperation,
+      goodOperation('behind'),
+    ]);
+    expect(await freed.metric('partition_blocked', BLOCKED)).toBeNull();
+    expect(await readAll(topics.deadLetters)).toEqual([]);
+    expect(await freed.stop()).toBe(0);
   });
 });
 

@@ -52,7 +52,11 @@ export async function createTopic(
 ): Promise<void> {
   const configEntries = Object.entries(config).map(([name, value]) => ({ name, value: String(value) }));
   await withAdmin(brokers, async (admin) => {
-    await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] });
+    // kafkajs' own waiting gives up when the broker doesn't know the new topic yet.
+    await admin.createTopics({
+      topics: [{ topic, numPartitions: partitions, configEntries }],
+      waitForLeaders: false,
+    });
     await waitFor(() => hasLeaders(admin, topic, partitions), { message: `leaders of topic ${topic}` });
   });
 }

@@ -393,10 +393,25 @@ export class ProcessorProcess {
     return readFileSync(this.#logFile, 'utf8');
   }
 
+  /** The log's lines whose message has this in it. */
+  logged(part: string): readonly LogLine[] {
+    return this.log()
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as LogLine)
+      .filter(({ msg }) => msg.includes(part));
+  }
+
   /** For failure messages. */
   describe(): string {
     return `the log of process ${this.pid} ends with:\n${this.log().slice(-LOG_SHOWN_CHARACTERS)}`;
   }
+}
+
+/** One line of the log, with the fields that it has. */
+export interface LogLine extends Readonly<Record<string, unknown>> {
+  readonly level: string;
+  readonly msg: string;
 }
 
 /** One sample of a metric. */

@@ -12,7 +12,7 @@ import { InMemoryKafka, type InMemoryMember } from './in-memory-kafka.ts';
 import { ManualClock, settle } from './manual-clock.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
-const MUTATIONS = 'datamart-mutations';
+export const MUTATIONS = 'datamart-mutations';
 const CONFIG = { topic: 'replication-config', partition: 0 };
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
@@ -43,6 +43,8 @@ interface DriverOptions {
   readonly kafka?: InMemoryKafka;
   readonly clock?: ManualClock;
   readonly sinks?: ScriptedSinks;
+  /** Default: every topic is there, the mutation topic with 4 partitions. */
+  readonly checkTopics?: ConstructorParameters<typeof ReplicationApplication>[0]['checkTopics'];
 }
 
 /** Runs the real application, tasks, lanes and table over Kafka and destinations in memory, with a clock that the test moves. */
@@ -55,6 +57,7 @@ export class TopologyTestDriver {
   readonly metrics = new EngineMetrics();
   readonly application: ReplicationApplication;
   readonly logs: LogLine[] = [];
+  areSchemasClosed = false;
 
   constructor(options: DriverOptions = {}) {
     this.clock = options.clock ?? new ManualClock();
@@ -84,10 +87,17 @@ export class TopologyTestDriver {
       table: this.table,
       decoder: new RecordDecoder(schemas),
       encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
-      schemas,
+      schemas: {
+        load: (id, signal) => schemas.load(id, signal),
+        close: async () => {
+          this.areSchemasClosed = true;
+        },
+      },
       sinks: registry,
       credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
-      checkTopics: () => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) }),
+      checkTopics:
+        options.checkTopics ??
+        (() => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) })),
       metrics: this.metrics,
       clock: this.clock,
       random: () => 0.5,

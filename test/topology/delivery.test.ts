@@ -1,7 +1,13 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { SinkError, type SendOutcome } from '../../sinks/sink.ts';
 import { rejected, unavailable } from '../support/scripted-sink.ts';
-import { aMutation, DEAD_LETTERS, TopologyTestDriver, USER } from '../support/topology-test-driver.ts';
+import {
+  aMutation,
+  DEAD_LETTERS,
+  MUTATIONS,
+  TopologyTestDriver,
+  USER,
+} from '../support/topology-test-driver.ts';
 
 const drivers: TopologyTestDriver[] = [];
 
@@ -418,6 +424,70 @@ test('a clean stop drains what was taken up, commits it and leaves the group', a
   expect(driver.sinks.received('a')).toEqual([activityOperation(1)]);
   expect(driver.kafka.committed(driver.partition())?.offset).toBe(1);
   expect(driver.application.state).toBe('NOT_RUNNING');
+});
+
+test('takes up nothing that the consumer hands over during the stop: the next owner gets it, once', async () => {
+  const driver = aDriver();
+  await driver.configure('a', {});
+  await driver.start();
+  const answer = Promise.withResolvers<SendOutcome>();
+  driver.sinks.script('a', () => answer.promise);
+  driver.produce(activity(1));
+  await driver.run();
+  const closed = driver.application.close(10_000);
+  driver.produce(activity(2));
+  driver.member.deliver(driver.kafka.read(driver.partition(), 1));
+  await driver.clock.advance(100);
+  answer.resolve({ delivered: 1, failure: null });
+  await driver.clock.advance(1_000);
+  await closed;
+  expect(driver.sinks.requests.flatMap(({ operations }) => operations)).toEqual([activityOperation(1)]);
+  expect(driver.kafka.committed(driver.partition())?.offset).toBe(1);
+});
+
+test('a stop names the partitions and replications that it had to leave, and closes the schemas', async () => {
+  const driver = aDriver();
+  await driver.configure('stuck', {});
+  await driver.configure('fine', {});
+  driver.sinks.script('stuck', unavailable);
+  await driver.start([0, 1]);
+  driver.produce(activity(1));
+  await driver.run(2_000);
+  const closed = driver.application.close(5_000);
+  await driver.clock.advance(4_000);
+  const left = { partitions: [`${MUTATIONS}/0`], replications: ['stuck'] };
+  expect(driver.application.unfinished()).toEqual({ ...left, closing: [] });
+  await driver.clock.advance(3_000);
+  await closed;
+  expect(driver.application.unfinished()).toEqual({ ...left, closing: [] });
+  const told = driver.logs.filter(({ msg }) => msg.startsWith('not everything could be delivered'));
+  expect(told.map(({ level, fields }) => ({ level, fields }))).toEqual([{ level: 'warn', fields: left }]);
+  expect(driver.areSchemasClosed).toBe(true);
+});
+
+test('keeps to the partition counts that it saw first while it waits for other topics', async () => {
+  const counts = [4, 16, 16];
+  const pins: (number | undefined)[] = [];
+  const driver = aDriver({
+    checkTopics: async (pinned) => {
+      pins.push(pinned.get(MUTATIONS));
+      const count = counts[pins.length - 1] ?? 0;
+      return {
+        missing: pins.length < 3 ? ['replication-config'] : [],
+        partitions: new Map([[MUTATIONS, count]]),
+      };
+    },
+  });
+  await driver.configure('a', { metadata: ['message_id'] });
+  const started = driver.application.start();
+  await driver.clock.advance(61_000);
+  driver.member.assign([driver.partition()]);
+  await driver.clock.advance(50);
+  await started;
+  driver.produce(activity(1));
+  await driver.run();
+  expect(pins).toEqual([undefined, 4, 4]);
+  expect(driver.sinks.requests[0]?.messageIds).toEqual(['00004-0-00000000000000000000']);
 });
 
 test('gives all memory back once everything is delivered', async () => {

@@ -13,6 +13,7 @@ import {
 
 const SINK_PORT = 'sinks/sink.ts';
 const LOGGER = 'streams/logger.ts';
+const NEAREST_NAME = 'schemas/nearest-name.ts';
 
 /** DESIGN.md: who may import whom. Type imports count. */
 const DEPENDENCIES: readonly DependencyRule[] = [
@@ -31,7 +32,7 @@ const DEPENDENCIES: readonly DependencyRule[] = [
   // Keeps the port that this sink is handed.
   { from: 'streams/kafka/sink-producers.ts', to: ['streams/', 'sinks/kafka-topic/record-producer.ts'] },
   { from: 'api/', to: ['schemas/', 'processors/', LOGGER] },
-  { from: 'config/', to: [LOGGER] },
+  { from: 'config/', to: [LOGGER, NEAREST_NAME] },
   { from: 'local/', to: ['schemas/'] },
   {
     from: 'commands/',

@@ -1,10 +1,14 @@
+/** Longer names are compared by their beginning, so that a hostile one costs little. */
+const COMPARED_CHARACTERS = 64;
+
 /** The candidate that a mistyped name most likely means; undefined when none is near. */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
-  const limit = Math.max(1, Math.min(4, Math.floor(name.length / 3)));
+  const mistyped = name.slice(0, COMPARED_CHARACTERS).toLowerCase();
+  const limit = Math.max(1, Math.min(4, Math.floor(mistyped.length / 3)));
   let nearest: string | undefined;
   let nearestDistance = limit + 1;
   for (const candidate of candidates) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    const distance = editDistance(mistyped, candidate.toLowerCase());
     if (distance < nearestDistance) {
       nearest = candidate;
       nearestDistance = distance;
