@@ -38,7 +38,9 @@ export interface Broker {
 export interface FetchedPartition {
   readonly partition: number;
   readonly highWatermark: string;
-  readonly messages: readonly object[] & { readonly nextOffset?: number };
+  readonly abortedTransactions?: readonly { producerId: string; firstOffset: string }[] | null;
+  /** Record batches as `record-batch.ts` makes them, or kafkajs' messages where the format is older. */
+  readonly messages: readonly object[];
 }
 
 export interface OffsetCommitTopic {

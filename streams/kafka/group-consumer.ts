@@ -1,8 +1,6 @@
 import { createRequire } from 'node:module';
 import type {
   CommittedOffset,
-  ConsumedBatch,
-  ConsumedRecord,
   Generation,
   GroupConsumer,
   GroupListener,
@@ -11,7 +9,9 @@ import type {
 } from '../kafka-port.ts';
 import type { Logger } from '../logger.ts';
 import { byTopic, safeOffset, type Cluster, type OffsetCommitTopic } from './cluster.ts';
-import type { Consumer, KafkaClient, KafkaMessage } from './kafkajs.ts';
+import type { FetchedBatch } from './fetched-batch.ts';
+import { assertFetchingIsPatched } from './kafkajs-patches.ts';
+import type { Consumer, KafkaClient } from './kafkajs.ts';
 import { PartitionAssigners } from './kafkajs.ts';
 
 /** RELIABILITY 5.2 and PROTOCOL A3: a killed member is noticed after 24 s; heartbeats come every 3 s. */
@@ -71,6 +71,7 @@ export class KafkajsGroupConsumer implements GroupConsumer {
   #isStopped = false;
 
   constructor(kafka: KafkaClient, groupId: string, topics: readonly string[], logger: Logger) {
+    assertFetchingIsPatched();
     this.#groupId = groupId;
     this.#topics = topics;
     this.#logger = logger;
@@ -113,7 +114,7 @@ export class KafkajsGroupConsumer implements GroupConsumer {
       eachBatchAutoResolve: true,
       partitionsConsumedConcurrently: 1,
       eachBatch: ({ batch }) => {
-        if (!this.#isStopped) listener.onBatch(consumedBatch(batch as unknown as KafkajsBatch));
+        if (!this.#isStopped) listener.onBatch((batch as unknown as FetchedBatch).consumed());
         return Promise.resolve();
       },
     });
@@ -205,36 +206,4 @@ export class KafkajsGroupConsumer implements GroupConsumer {
     const group = this.#group();
     return { cluster: group.cluster, coordinator: await group.offsetManager.getCoordinator() };
   }
-}
-
-interface KafkajsBatch {
-  readonly topic: string;
-  readonly partition: number;
-  readonly fetchedOffset: string;
-  readonly highWatermark: string;
-  readonly messages: readonly KafkaMessage[];
-  readonly rawMessages: readonly KafkaMessage[] & { readonly nextOffset?: number };
-  lastOffset(): string;
-}
-
-/** The engine's view of a kafkajs batch. */
-export function consumedBatch(batch: KafkajsBatch): ConsumedBatch {
-  return {
-    topic: batch.topic,
-    partition: batch.partition,
-    fetchedOffset: safeOffset(batch.fetchedOffset),
-    nextOffset: safeOffset(batch.lastOffset()) + 1,
-    highWatermark: safeOffset(batch.highWatermark),
-    records: batch.messages.map(consumedRecord),
-  };
-}
-
-function consumedRecord(message: KafkaMessage): ConsumedRecord {
-  return {
-    offset: Number(message.offset),
-    timestamp: Number(message.timestamp),
-    key: message.key,
-    value: message.value,
-    headers: message.headers ?? {},
-  };
 }

@@ -1,7 +1,8 @@
-import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
 import { createRequire } from 'node:module';
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import snappy from 'snappyjs';
+import { CODECS, type Codec } from './codecs.ts';
+import { FetchedBatch } from './fetched-batch.ts';
+import { magicOf, readRecordBatches, RECORD_BATCH_MAGIC } from './record-batch.ts';
+import { socketInto, type ResponseTarget } from './response-reader.ts';
 
 /**
  * The defects of kafkajs 2.2.4 that can hit this program and need a change inside the library, each with the upstream
@@ -10,8 +11,6 @@ import snappy from 'snappyjs';
  */
 
 const PATCHED_VERSION = '2.2.4';
-/** A record batch may not decompress to more than this: a bound on what a hostile or broken producer can cost. */
-const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
 
 const requireKafkajs = createRequire(import.meta.url);
 
@@ -27,18 +26,6 @@ interface Decoder {
   readBytes(length: number): Buffer;
 }
 
-interface DecodedRecordBatch {
-  readonly records: readonly unknown[];
-  readonly firstOffset: string;
-  readonly lastOffsetDelta: number;
-}
-
-interface FilteredBatch {
-  readonly rawMessages: readonly unknown[];
-  isEmpty(): boolean;
-  isEmptyDueToFiltering(): boolean;
-}
-
 interface OffsetManager {
   cluster: {
     fetchTopicsOffset(
@@ -49,6 +36,7 @@ interface OffsetManager {
 }
 
 let isApplied = false;
+let isFetchingPatched = false;
 
 /** Applies every patch once, before kafkajs itself is loaded. Throws when the installed version isn't the patched one. */
 export function applyKafkajsPatches(): void {
@@ -58,10 +46,10 @@ export function applyKafkajsPatches(): void {
     throw new Error(`kafkajs ${version} is installed; the patches are made for ${PATCHED_VERSION}`);
   }
   patchIdleTimer();
-  patchRecordDecoding();
-  patchFilteredBatches();
-  patchOutOfRange();
   registerCodecs();
+  patchFetching();
+  patchResponses();
+  patchOutOfRange();
   isApplied = true;
 }
 
@@ -76,62 +64,61 @@ function patchIdleTimer(): void {
 }
 
 /**
- * kafkajs#1072 and `records.push(...batch)`: a record batch that compaction emptied never moves the position, and a
- * batch of more than about 130,000 records overflows the stack and kills the consumer for good.
+ * How fetched records are decoded and handed on, for four reasons:
  *
- * The replacement appends one by one, and leaves on the array where the last complete batch ended (`nextOffset`).
+ * - BigInts, strings and an object spread per record and header cost more than everything that is done with a record.
+ * - `records.push(...batch)`: a batch of more than about 130,000 records overflows the stack and ends the consumer.
+ * - kafkajs#1072: a batch that compaction emptied never moves the position.
+ * - RELIABILITY 1.2 #15: a fetch of nothing but aborted records and markers moves kafkajs' position and never reaches
+ *   `eachBatch`. The task would neither commit past it nor expect what is fetched behind it.
+ *
+ * kafkajs binds both modules when it is loaded. Where it was loaded before, by somebody else in the process, it keeps
+ * its own, and `assertFetchingIsPatched` says so.
  */
-function patchRecordDecoding(): void {
-  const path = requireKafkajs.resolve('kafkajs/src/protocol/requests/fetch/v4/decodeMessages');
-  requireKafkajs(path);
+function patchFetching(): void {
+  if (isLoaded('kafkajs/src/consumer/consumerGroup')) return;
   const DecoderClass = requireKafkajs('kafkajs/src/protocol/decoder') as new (buffer: Buffer) => Decoder;
   const decodeMessageSet = requireKafkajs('kafkajs/src/protocol/messageSet/decoder') as (
     decoder: Decoder,
     size: number,
-  ) => Promise<unknown[]>;
-  const decodeRecordBatch = requireKafkajs('kafkajs/src/protocol/recordBatch/v0/decoder') as (
-    decoder: Decoder,
-  ) => Promise<DecodedRecordBatch>;
-  const MAGIC_OFFSET = 16;
-  const RECORD_BATCH_MAGIC = 2;
-  const RECORD_BATCH_OVERHEAD = 49;
+  ) => Promise<object[]>;
+  const { lookupCodec } = requireCompression();
 
-  const decodeMessages = async (decoder: Decoder): Promise<unknown[]> => {
+  const decompress = (codec: number, bytes: Buffer): Promise<Buffer> => lookupCodec(codec).decompress(bytes);
+  const decodeMessages = async (decoder: Decoder): Promise<readonly object[]> => {
     const size = decoder.readInt32();
     if (size <= 0 || !decoder.canReadBytes(size)) return [];
-    const buffer = decoder.readBytes(size);
-    const messages = new DecoderClass(buffer);
-    if (buffer.readInt8(MAGIC_OFFSET) !== RECORD_BATCH_MAGIC) return decodeMessageSet(messages, size);
-    const records: unknown[] & { nextOffset?: number } = [];
-    while (messages.canReadBytes(RECORD_BATCH_OVERHEAD)) {
-      let batch: DecodedRecordBatch;
-      try {
-        batch = await decodeRecordBatch(messages);
-      } catch (error) {
-        if ((error as Error).name === 'KafkaJSPartialMessageError') break;
-        throw error;
-      }
-      for (const record of batch.records) records.push(record);
-      records.nextOffset = Number(batch.firstOffset) + batch.lastOffsetDelta + 1;
-    }
-    return records;
+    const fetched = decoder.readBytes(size);
+    const magic = magicOf(fetched);
+    if (magic === null) return [];
+    if (magic < RECORD_BATCH_MAGIC) return decodeMessageSet(new DecoderClass(fetched), size);
+    return readRecordBatches(fetched, decompress);
   };
-  const cached = requireKafkajs.cache[path];
-  if (!cached) throw new Error('kafkajs/src/protocol/requests/fetch/v4/decodeMessages is not where it was');
-  cached.exports = decodeMessages;
+  replaceModule('kafkajs/src/protocol/requests/fetch/v4/decodeMessages', decodeMessages);
+  replaceModule('kafkajs/src/consumer/batch', FetchedBatch);
+  isFetchingPatched = true;
+}
+
+/** Throws when kafkajs was loaded before its patches, so that its batches aren't `FetchedBatch`es. */
+export function assertFetchingIsPatched(): void {
+  if (!isFetchingPatched)
+    throw new Error('kafkajs was loaded before its patches: import streams/kafka first');
 }
 
 /**
- * RELIABILITY 1.2 #15: a fetch that holds nothing but aborted records and transaction markers moves kafkajs' position
- * and never reaches `eachBatch`. The task would neither commit past it nor expect what is fetched behind it, and an
- * aborted transaction larger than one fetch would be fetched again for ever. Now it arrives as a batch without records.
+ * kafkajs collects a response in chunks of 64 KB and copies them together when the last has come, which takes the memory
+ * twice and more time than decoding the records. Here the socket writes into the response's own buffer.
  */
-function patchFilteredBatches(): void {
-  const BatchClass = requireKafkajs('kafkajs/src/consumer/batch') as { prototype: FilteredBatch };
-  BatchClass.prototype.isEmpty = function (this: FilteredBatch) {
-    return this.rawMessages.length === 0;
+function patchResponses(): void {
+  const ConnectionClass = requireKafkajs('kafkajs/src/network/connection') as {
+    prototype: ResponseTarget & { connect(): Promise<unknown>; socketFactory: unknown };
   };
-  BatchClass.prototype.isEmptyDueToFiltering = () => false;
+  const { connect, processData } = ConnectionClass.prototype;
+  if (typeof processData !== 'function') throw new Error('kafkajs/src/network/connection is not what it was');
+  ConnectionClass.prototype.connect = function () {
+    this.socketFactory = socketInto(this);
+    return connect.call(this);
+  };
 }
 
 /**
@@ -154,66 +141,32 @@ function patchOutOfRange(): void {
 
 /** kafkajs has gzip only, in 16 KB chunks; a missing codec would end the consumer (kafkajs#1475). */
 function registerCodecs(): void {
-  const compression = requireKafkajs('kafkajs/src/protocol/message/compression') as {
-    Codecs: Record<
-      number,
-      () => {
-        compress(encoder: { buffer: Buffer }): Promise<Buffer>;
-        decompress(buffer: Buffer): Promise<Buffer>;
-      }
-    >;
+  const { Codecs } = requireCompression();
+  const { KafkaJSNotImplemented } = requireKafkajs('kafkajs/src/errors') as {
+    KafkaJSNotImplemented: new (message: string) => Error;
   };
-  const limit = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
-  const codec = (compress: (data: Buffer) => Buffer, decompress: (data: Buffer) => Buffer) => () => ({
-    compress: (encoder: { buffer: Buffer }) => Promise.resolve(compress(encoder.buffer)),
-    decompress: async (data: Buffer) => decompress(data),
-  });
-  compression.Codecs[1] = codec(
-    (data) => gzipSync(data),
-    (data) => gunzipSync(data, limit),
-  );
-  compression.Codecs[2] = codec((data) => Buffer.from(snappy.compress(data)), decompressSnappy);
-  compression.Codecs[3] = codec(
-    (data) => compressFrameSync(data),
-    (data) => bounded(decompressFrameSync(data)),
-  );
-  compression.Codecs[4] = codec(
-    (data) => zstdCompressSync(data),
-    (data) => zstdDecompressSync(data, limit),
-  );
+  for (const [number, codec] of CODECS) Codecs[number] = () => codec;
   for (const unassigned of [5, 6, 7]) {
-    compression.Codecs[unassigned] = () => {
-      const { KafkaJSNotImplemented } = requireKafkajs('kafkajs/src/errors') as {
-        KafkaJSNotImplemented: new (message: string) => Error;
-      };
+    Codecs[unassigned] = () => {
       throw new KafkaJSNotImplemented(`compression codec ${unassigned} is not known`);
     };
   }
 }
 
-/** Kafka's Java clients frame snappy as xerial blocks: a 16-byte header, then `[int32 length, block]`. */
-const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
-
-function decompressSnappy(data: Buffer): Buffer {
-  if (!data.subarray(0, 8).equals(XERIAL_MAGIC)) {
-    return Buffer.from(snappy.uncompress(data, MAX_DECOMPRESSED_BYTES));
-  }
-  const blocks: Buffer[] = [];
-  let total = 0;
-  for (let at = 16; at < data.length;) {
-    const length = data.readInt32BE(at);
-    const block = Buffer.from(
-      snappy.uncompress(data.subarray(at + 4, at + 4 + length), MAX_DECOMPRESSED_BYTES),
-    );
-    total += block.length;
-    if (total > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
-    blocks.push(block);
-    at += 4 + length;
-  }
-  return Buffer.concat(blocks, total);
+function requireCompression(): {
+  readonly Codecs: Record<number, () => Codec>;
+  readonly lookupCodec: (number: number) => Codec;
+} {
+  return requireKafkajs('kafkajs/src/protocol/message/compression') as ReturnType<typeof requireCompression>;
 }
 
-function bounded(data: Buffer): Buffer {
-  if (data.length > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
-  return data;
+function isLoaded(path: string): boolean {
+  return requireKafkajs.cache[requireKafkajs.resolve(path)] !== undefined;
+}
+
+function replaceModule(path: string, exports: unknown): void {
+  requireKafkajs(path);
+  const cached = requireKafkajs.cache[requireKafkajs.resolve(path)];
+  if (!cached) throw new Error(`${path} is not where it was`);
+  cached.exports = exports;
 }

@@ -1,19 +1,13 @@
-import { createRequire } from 'node:module';
 import type { ConsumedBatch, PartitionReader, TopicPartition } from '../kafka-port.ts';
 import { safeOffset, type Cluster, type FetchedPartition } from './cluster.ts';
-import { consumedBatch } from './group-consumer.ts';
+import { FetchedBatch } from './fetched-batch.ts';
+import { assertFetchingIsPatched } from './kafkajs-patches.ts';
 import type { Consumer, KafkaClient } from './kafkajs.ts';
 import { PartitionAssigners } from './kafkajs.ts';
 
 const MAX_BYTES = 1024 * 1024;
 /** Only committed records, as the group's consumer reads them. */
 const READ_COMMITTED = 1;
-
-const BatchClass = createRequire(import.meta.url)('kafkajs/src/consumer/batch') as new (
-  topic: string,
-  fetchedOffset: string,
-  data: FetchedPartition,
-) => Parameters<typeof consumedBatch>[0];
 
 /**
  * `PartitionReader` over kafkajs' own cluster and fetch request: no group, no heartbeat, no commit, and the position is
@@ -26,6 +20,7 @@ export class KafkajsPartitionReader implements PartitionReader {
   #isClosed = false;
 
   constructor(kafka: KafkaClient, groupId: string) {
+    assertFetchingIsPatched();
     this.#consumer = kafka.consumer({
       groupId,
       allowAutoTopicCreation: false,
@@ -54,16 +49,10 @@ export class KafkajsPartitionReader implements PartitionReader {
   }
 
   async read(at: TopicPartition, offset: number, maxWaitMs: number): Promise<ConsumedBatch> {
-    const { topic, partition } = at;
+    const { topic } = at;
     const cluster = await this.#ready(topic);
     const data = await this.#fetch(cluster, at, offset, maxWaitMs);
-    const { nextOffset } = data.messages;
-    if (data.messages.length === 0 && nextOffset === undefined) {
-      const highWatermark = safeOffset(data.highWatermark);
-      return { topic, partition, fetchedOffset: offset, nextOffset: offset, highWatermark, records: [] };
-    }
-    const batch = consumedBatch(new BatchClass(topic, String(offset), data));
-    return { ...batch, nextOffset: Math.max(offset, nextOffset ?? batch.nextOffset) };
+    return new FetchedBatch(topic, String(offset), data).consumed();
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,76 @@
+import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import snappy from 'snappyjs';
+
+/** A record batch may not decompress to more than this: a bound on what a hostile or broken producer can cost. */
+const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
+
+/** A compression codec in kafkajs' shape. */
+export interface Codec {
+  compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
+  /** Rejects when the bytes are broken or become too large. */
+  decompress(data: Buffer): Promise<Buffer>;
+}
+
+/** Kafka's Java clients frame snappy as xerial blocks: a 16-byte header, then `[int32 length, block]`. */
+const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
+
+const limit = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
+
+/** Kafka's codecs by their number in a record batch. */
+export const CODECS: ReadonlyMap<number, Codec> = new Map([
+  codec(
+    1,
+    (data) => gzipSync(data),
+    (data) => gunzipSync(data, limit),
+  ),
+  codec(2, (data) => Buffer.from(snappy.compress(data)), decompressSnappy),
+  codec(
+    3,
+    (data) => compressFrameSync(data),
+    (data) => bounded(decompressFrameSync(data)),
+  ),
+  codec(
+    4,
+    (data) => zstdCompressSync(data),
+    (data) => zstdDecompressSync(data, limit),
+  ),
+]);
+
+function codec(
+  number: number,
+  compress: (data: Buffer) => Buffer,
+  decompress: (data: Buffer) => Buffer,
+): [number, Codec] {
+  return [
+    number,
+    {
+      compress: (encoder) => Promise.resolve(compress(encoder.buffer)),
+      decompress: async (data) => decompress(data),
+    },
+  ];
+}
+
+function decompressSnappy(data: Buffer): Buffer {
+  if (!data.subarray(0, 8).equals(XERIAL_MAGIC)) {
+    return Buffer.from(snappy.uncompress(data, MAX_DECOMPRESSED_BYTES));
+  }
+  const blocks: Buffer[] = [];
+  let total = 0;
+  for (let at = 16; at < data.length;) {
+    const length = data.readInt32BE(at);
+    const block = Buffer.from(
+      snappy.uncompress(data.subarray(at + 4, at + 4 + length), MAX_DECOMPRESSED_BYTES),
+    );
+    total += block.length;
+    if (total > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
+    blocks.push(block);
+    at += 4 + length;
+  }
+  return Buffer.concat(blocks, total);
+}
+
+function bounded(data: Buffer): Buffer {
+  if (data.length > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
+  return data;
+}

@@ -1,0 +1,217 @@
+import type { ConsumedRecord, RecordHeaders } from '../kafka-port.ts';
+
+/** Where Kafka's record batch of magic 2 has its fields: https://kafka.apache.org/documentation/#recordbatch */
+const LENGTH_AT = 8;
+const MAGIC_AT = 16;
+const ATTRIBUTES_AT = 21;
+const LAST_OFFSET_DELTA_AT = 23;
+const FIRST_TIMESTAMP_AT = 27;
+const MAX_TIMESTAMP_AT = 35;
+const PRODUCER_ID_AT = 43;
+const COUNT_AT = 57;
+const RECORDS_AT = 61;
+/** `length` counts what follows it. */
+const BEFORE_LENGTH_COUNTS = 12;
+
+export const RECORD_BATCH_MAGIC = 2;
+
+const CODEC_BITS = 0x07;
+const LOG_APPEND_TIME_BIT = 0x08;
+const TRANSACTIONAL_BIT = 0x10;
+const CONTROL_BIT = 0x20;
+/** A transaction marker's key is its version and its type, an int16 each. */
+const ABORT_MARKER_TYPE = 0;
+
+const NO_HEADERS: RecordHeaders = Object.freeze({});
+
+/** Unpacks the records of a batch by the codec number of its attributes. Rejects when the codec isn't known. */
+export type Decompress = (codec: number, bytes: Buffer) => Promise<Buffer>;
+
+/**
+ * The bytes are no record batch, wherever they went wrong. kafkajs doesn't try again what says `retriable: false`: the
+ * log has the same bytes the next time, so the process ends and says why.
+ */
+export class CorruptRecordBatchError extends Error {
+  override readonly name = 'CorruptRecordBatchError';
+  readonly retriable = false;
+}
+
+/** The magic byte of the first batch or message; null when not even that much was fetched. */
+export function magicOf(fetched: Buffer): number | null {
+  return fetched[MAGIC_AT] ?? null;
+}
+
+/**
+ * The complete record batches that a fetch brought of one partition, their records still encoded. A batch that was cut
+ * off by the fetch's size limit is left for the next fetch, and so is what follows in an older format.
+ */
+export async function readRecordBatches(fetched: Buffer, decompress: Decompress): Promise<RecordBatch[]> {
+  const batches: RecordBatch[] = [];
+  for (let at = 0; at + MAGIC_AT < fetched.length;) {
+    const magic = fetched.readInt8(at + MAGIC_AT);
+    if (magic === 0 || magic === 1) break;
+    if (magic !== RECORD_BATCH_MAGIC)
+      throw new CorruptRecordBatchError(`record batch of unknown magic ${magic}`);
+    const length = fetched.readInt32BE(at + LENGTH_AT);
+    if (length < RECORDS_AT - BEFORE_LENGTH_COUNTS) {
+      throw new CorruptRecordBatchError(`record batch of ${length} bytes`);
+    }
+    const end = at + BEFORE_LENGTH_COUNTS + length;
+    if (end > fetched.length) break;
+    const bytes = fetched.subarray(at, end);
+    const codec = bytes.readInt16BE(ATTRIBUTES_AT) & CODEC_BITS;
+    const isPacked = codec !== 0 && bytes.readInt32BE(COUNT_AT) > 0;
+    const records = bytes.subarray(RECORDS_AT);
+    batches.push(new RecordBatch(bytes, isPacked ? await decompress(codec, records) : records));
+    at = end;
+  }
+  return batches;
+}
+
+/** One complete record batch. Its records are views on the bytes it was made of. */
+export class RecordBatch {
+  readonly firstOffset: number;
+  /** The offset behind the batch, also when compaction took its last records. */
+  readonly nextOffset: number;
+  /** Negative when the producer had none. */
+  readonly producerId: bigint;
+  readonly isTransactional: boolean;
+  /** The batch is a transaction marker. */
+  readonly isControl: boolean;
+  readonly #firstTimestamp: number;
+  /** The broker's timestamp for all records, or null when each has its producer's. */
+  readonly #appendTimestamp: number | null;
+  readonly #count: number;
+  readonly #records: Buffer;
+
+  /** Takes a whole batch, and its records as they are without compression. */
+  constructor(batch: Buffer, records: Buffer) {
+    const attributes = batch.readInt16BE(ATTRIBUTES_AT);
+    this.firstOffset = Number(batch.readBigInt64BE(0));
+    this.nextOffset = this.firstOffset + batch.readInt32BE(LAST_OFFSET_DELTA_AT) + 1;
+    this.producerId = batch.readBigInt64BE(PRODUCER_ID_AT);
+    this.isTransactional = (attributes & TRANSACTIONAL_BIT) !== 0;
+    this.isControl = (attributes & CONTROL_BIT) !== 0;
+    this.#firstTimestamp = Number(batch.readBigInt64BE(FIRST_TIMESTAMP_AT));
+    this.#appendTimestamp =
+      (attributes & LOG_APPEND_TIME_BIT) === 0 ? null : Number(batch.readBigInt64BE(MAX_TIMESTAMP_AT));
+    this.#count = batch.readInt32BE(COUNT_AT);
+    this.#records = records;
+    if (!Number.isSafeInteger(this.nextOffset)) {
+      throw new RangeError(`offset ${this.nextOffset} is not a safe integer`);
+    }
+    if (this.firstOffset < 0 || this.nextOffset <= this.firstOffset || this.#count < 0)
+      throw this.#corrupt('its header is invalid');
+  }
+
+  /** True for the marker that ends an aborted transaction. */
+  isAbortMarker(): boolean {
+    if (!this.isControl) return false;
+    const marker: ConsumedRecord[] = [];
+    this.decodeFrom(0, marker);
+    const key = marker[0]?.key;
+    return key !== null && key !== undefined && key.length >= 4 && key.readInt16BE(2) === ABORT_MARKER_TYPE;
+  }
+
+  /** Appends the records at and behind `offset`. Throws `CorruptRecordBatchError`, having read nothing out of bounds. */
+  decodeFrom(offset: number, into: ConsumedRecord[]): void {
+    if (this.#count === 0) return;
+    const bytes = this.#records;
+    const cursor = new Cursor(bytes);
+    const { firstOffset, nextOffset } = this;
+    for (let i = 0; i < this.#count; i++) {
+      const length = cursor.varint();
+      const end = cursor.at + length;
+      if (length < 1 || end > bytes.length) throw this.#corrupt(`record ${i} has ${length} bytes`);
+      // The attributes of a record have no meaning yet.
+      cursor.at += 1;
+      const timestamp = this.#firstTimestamp + cursor.varlong();
+      const recordOffset = firstOffset + cursor.varint();
+      const key = cursor.bytes(end);
+      const value = cursor.bytes(end);
+      const headerCount = cursor.varint();
+      const headers = headerCount === 0 ? NO_HEADERS : readHeaders(cursor, headerCount, end);
+      const isInBatch = recordOffset >= firstOffset && recordOffset < nextOffset;
+      if (cursor.isBroken || cursor.at !== end || !isInBatch) throw this.#corrupt(`record ${i} is invalid`);
+      if (recordOffset < offset) continue;
+      into.push({
+        offset: recordOffset,
+        timestamp: this.#appendTimestamp ?? timestamp,
+        key,
+        value,
+        headers,
+      });
+    }
+    if (cursor.at !== bytes.length) throw this.#corrupt('it has more bytes than records');
+  }
+
+  #corrupt(what: string): CorruptRecordBatchError {
+    return new CorruptRecordBatchError(`record batch at offset ${this.firstOffset}: ${what}`);
+  }
+}
+
+/** In kafkajs' shape: a name that comes again has a list. Without a prototype, so that any name is just a name. */
+function readHeaders(cursor: Cursor, count: number, end: number): RecordHeaders {
+  const headers = Object.create(null) as Record<string, Buffer | (Buffer | null)[] | null>;
+  if (count < 0) cursor.isBroken = true;
+  for (let i = 0; i < count && !cursor.isBroken; i++) {
+    const name = cursor.bytes(end)?.toString();
+    const value = cursor.bytes(end);
+    if (name === undefined) cursor.isBroken = true;
+    else if (!(name in headers)) headers[name] = value;
+    else headers[name] = [headers[name] ?? null, value].flat();
+  }
+  return headers as RecordHeaders;
+}
+
+/** Reads a record's fields. What can't be read makes it broken, for good; it never leaves its bytes. */
+class Cursor {
+  at = 0;
+  isBroken = false;
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** Zigzag, seven bits a byte, at most five bytes. */
+  varint(): number {
+    const bytes = this.#bytes;
+    let result = 0;
+    for (let shift = 0; shift < 35 && this.at < bytes.length; shift += 7) {
+      const byte = bytes[this.at++] ?? 0;
+      result |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return (result >>> 1) ^ -(result & 1);
+    }
+    this.isBroken = true;
+    return 0;
+  }
+
+  /** The same in at most ten bytes. A double: rounded beyond 2^53, which no time in milliseconds is. */
+  varlong(): number {
+    const bytes = this.#bytes;
+    let result = 0;
+    let weight = 1;
+    for (let i = 0; i < 10 && this.at < bytes.length; i++) {
+      const byte = bytes[this.at++] ?? 0;
+      result += (byte & 0x7f) * weight;
+      weight *= 0x80;
+      if (byte < 0x80) return result % 2 === 0 ? result / 2 : -(result + 1) / 2;
+    }
+    this.isBroken = true;
+    return 0;
+  }
+
+  /** A view on what a length says, before `end`; null for the length -1. */
+  bytes(end: number): Buffer | null {
+    const length = this.varint();
+    const start = this.at;
+    if (length === -1) return null;
+    if (length < 0 || start + length > end) {
+      this.isBroken = true;
+      return null;
+    }
+    this.at = start + length;
+    return this.#bytes.subarray(start, this.at);
+  }
+}
