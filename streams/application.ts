@@ -15,16 +15,13 @@ import { FatalStreamsError } from './errors.ts';
 import { registerGauges } from './gauges.ts';
 import { GlobalTable } from './global-table.ts';
 import type { ConsumedRecord, GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
+import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import type { SchemaLoader } from './schema-loader.ts';
 import { SegmentPool } from './segment-pool.ts';
-import {
-  StreamTask,
-  type SchemaLoader,
-  type StreamTaskContext,
-  type StreamTaskOwner,
-} from './stream-task.ts';
+import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
 import { TaskAssignment } from './task-assignment.ts';
 
 /** Where the application is in its life; the names are Kafka Streams'. */
@@ -51,6 +48,9 @@ const TOPIC_CHECK_MS = 30_000;
 /** A rebalance shorter than this doesn't make the instance unready. */
 const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
+/** Beyond the drain: what is in flight then to destinations that don't answer is given up. */
+const LAST_ATTEMPTS_MS = 2_000;
+const LAGGARD_CHECK_MS = 100;
 
 /** How many partitions each topic has, by its name. */
 type PartitionCounts = ReadonlyMap<string, number>;
@@ -76,6 +76,7 @@ export interface ApplicationOptions {
     readonly memoryBytes: number;
     readonly windowRecords: number;
     readonly windowBytes: number;
+    readonly detachAfterMs: number;
   };
   readonly startFrom: 'earliest' | 'latest';
   readonly kafka: KafkaPort;
@@ -125,6 +126,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #configTable: GlobalTable;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
+  readonly #lease: Lease;
   readonly #deadLetters: DeadLetters;
   #partitionCounts: PartitionCounts = new Map();
   #state: ApplicationState = 'CREATED';
@@ -149,8 +151,12 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#tableReader = kafka.partitionReader();
     this.#producer = kafka.producer();
     this.#consumer = kafka.groupConsumer(options.groupId, options.topics.mutations);
+    this.#lease = new Lease(clock, () => {
+      for (const task of this.#assignment.tasks) task.goOn();
+    });
     this.#destinations = new Destinations(options.sinks, {
       clock,
+      random,
       logger,
       metrics,
       credentials: options.credentials,
@@ -181,6 +187,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       random,
       logger,
       metrics,
+      lease: this.#lease,
       signal: this.#stopping.signal,
       tablesCaughtUp: () => this.#configTable.caughtUp(this.#stopping.signal),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
@@ -188,6 +195,7 @@ export class ReplicationApplication implements StreamTaskOwner {
         if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
         void this.#commits.commitNow();
       },
+      commitBeforeRejoin: (isQuiet) => this.#commits.commitQuiet(isQuiet),
       onClaimed: () => {
         this.#missing = [];
         this.#transitionTo('RUNNING');
@@ -200,6 +208,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       consumer: this.#consumer,
       clock,
       logger,
+      onProven: (sentAt) => {
+        this.#lease.renew(sentAt);
+      },
       owned: () => this.#assignment.owned,
     });
     registerGauges(metrics, {
@@ -260,6 +271,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#transitionTo('REBALANCING');
     await this.#consumer.start(this.#assignment);
     this.#commits.start();
+    void this.#watchLaggards();
     await this.#running.promise;
   }
 
@@ -315,6 +327,17 @@ export class ReplicationApplication implements StreamTaskOwner {
     throw new FatalStreamsError('stopped before the topics were there');
   }
 
+  /** Detaches who stands still or slows others down. */
+  async #watchLaggards(): Promise<void> {
+    const { clock, table } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await sleep(clock, LAGGARD_CHECK_MS, signal);
+      const active = table.activeCount;
+      for (const task of this.#assignment.tasks) task.detachLaggards(clock.now(), active);
+    }
+  }
+
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
     const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
@@ -324,13 +347,17 @@ export class ReplicationApplication implements StreamTaskOwner {
   #taskContext(): StreamTaskContext {
     const { decoder, table, encoders, schemas, delivery, metrics, clock, random, logger } = this.#options;
     return {
+      table,
+      decoder,
       topology: new Topology(decoder, table),
       encoders,
       destinations: this.#destinations,
       deadLetters: this.#deadLetters,
       reader: this.#reader,
       schemas,
+      lease: this.#lease,
       window: { maxRecords: delivery.windowRecords, maxBytes: delivery.windowBytes },
+      detachAfterMs: delivery.detachAfterMs,
       pool: this.#pool,
       linger: this.#linger,
       metrics,
@@ -343,7 +370,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   #applyConfig(record: ConsumedRecord): void {
     const { table, metrics, logger } = this.#options;
     const id = record.key?.toString('utf8') ?? '';
-    const change = table.apply(id, record.value);
+    const change = table.apply(id, record.value, record.offset);
     if (change.kind === 'refused') {
       metrics.configRefused.add(1, change.problem.code);
       logger.warn(
@@ -355,6 +382,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (change.kind === 'unchanged') return;
     const { previous, next } = change;
     if (previous && !next) metrics.forgetReplication(previous.id);
+    for (const task of this.#assignment.tasks) task.onReplicationChanged(previous, next);
     for (const config of new Set([previous, next])) if (config) this.#onDatamartChanged(config);
     this.#destinations.apply(previous, next).catch((error: unknown) => {
       logger.warn({ replication_id: id, error: error }, 'closing a destination failed');
@@ -377,6 +405,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#stopping.abort();
     this.#assignment.pause();
     const tasks = [...this.#assignment.tasks];
+    for (const task of tasks) task.stopReplays();
     const deadline = clock.now() + drainMs;
     const never = new AbortController().signal;
     while (tasks.some((task) => !task.isDrained) && clock.now() < deadline)
@@ -384,8 +413,8 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#givenUp = this.#undelivered();
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
-    await this.#commits.commitNow();
-    await this.#commits.commitNow();
+    this.#lease.suspend();
+    await this.#commits.commitQuiet(await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS));
     await this.#commits.stop();
     this.#assignment.close();
     const ends = await Promise.allSettled([

@@ -9,22 +9,43 @@ import {
   type SinkErrorCode,
   type SinkLimits,
 } from '../sinks/sink.ts';
+import { Admission } from './admission.ts';
+import type { Random } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 
-/** PROTOCOL A3: an attempt is cancelled after this, and its connection dropped. */
-const ATTEMPT_DEADLINE_MS = 8_000;
+/** PROTOCOL A3: an attempt is cancelled after this (D), and its connection dropped. */
+export const ATTEMPT_DEADLINE_MS = 8_000;
+/** PROTOCOL A6: a destination may still store what was sent this long after the deadline. */
+const SETTLE_MS = 2_000;
+/** A sink that hasn't ended its work this long after its signal is given up. */
+const OVERTIME_MS = 500;
 const CHECK_DEADLINE_MS = 15_000;
 const REPEAT_LOG_MS = 60_000;
+/** So many failures in a row that may lie in the connection, and the client is made anew. */
+const REBUILD_AFTER_FAILURES = 3;
+const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
+  'unavailable',
+  'unreachable',
+  'timeout',
+  'unknown',
+]);
 /** Until the sink is open and says its own. */
 const LIMITS_BEFORE_OPENING: SinkLimits = { maxRecords: 1_000, maxBytes: 900_000, recordOverheadBytes: 64 };
 
 export interface DestinationContext {
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly metrics: EngineMetrics;
   readonly credentials: CredentialsResolver;
+}
+
+/** What one partition has at the destination: one attempt at a time, whatever feeds it (PROTOCOL A5). */
+interface Slot {
+  attempt: Promise<unknown> | null;
+  newerNotBefore: number;
 }
 
 /** What can be seen of a destination from outside. */
@@ -41,7 +62,8 @@ export class Destination {
   readonly id: string;
   readonly #adapter: SinkAdapter;
   readonly #context: DestinationContext;
-  readonly #attempts = new Map<string, Promise<unknown>>();
+  readonly admission: Admission;
+  readonly #slots = new Map<string, Slot>();
   readonly #closing = new AbortController();
   #config: ReplicationConfig;
   #opening: Promise<Sink> | null = null;
@@ -54,12 +76,14 @@ export class Destination {
   } | null = null;
   #lastLoggedMs = 0;
   #unlogged = 0;
+  #transportFailures = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
     this.#config = config;
     this.#adapter = adapter;
     this.#context = context;
+    this.admission = new Admission(context.clock, context.random);
   }
 
   get state(): DestinationState {
@@ -90,47 +114,94 @@ export class Destination {
     const same = (
       ['credentialsUri', 'messageId', 'ordering', 'orderingLanes', 'userPointParent'] as const
     ).every((field) => previous[field] === config[field]);
-    if (!same) await this.#closeSink();
+    if (same) return;
+    await this.#closeSink();
+    this.admission.reset();
   }
 
-  /** Sends a batch for one partition. Never rejects, and has ended when it resolves. */
-  async send(batch: OperationBatch, partitionKey: string): Promise<SendOutcome> {
-    for (
-      let earlier = this.#attempts.get(partitionKey);
-      earlier;
-      earlier = this.#attempts.get(partitionKey)
-    ) {
-      await earlier;
-    }
-    const attempt = this.#attempt(batch);
-    this.#attempts.set(partitionKey, attempt);
+  /** The attempt that is in flight for the partition, or null. */
+  attemptOf(partitionKey: string): Promise<unknown> | null {
+    return this.#slots.get(partitionKey)?.attempt ?? null;
+  }
+
+  /**
+   * PROTOCOL A6: after an attempt whose outcome isn't known only the same records may be sent before this time (ms since
+   * 1970 UTC), since the destination may store them late.
+   */
+  newerNotBefore(partitionKey: string): number {
+    return this.#slots.get(partitionKey)?.newerNotBefore ?? 0;
+  }
+
+  /**
+   * Makes one attempt with the slot that the caller was admitted to. No other may be in flight for the partition.
+   *
+   * `mayStart` is asked in the very step that writes (PROTOCOL A3); when it says no, nothing was sent and the answer is
+   * null. Never rejects, and has ended when it resolves: a deadline cancels it.
+   */
+  async send(
+    batch: OperationBatch,
+    partitionKey: string,
+    mayStart: () => boolean,
+  ): Promise<SendOutcome | null> {
+    const slot = this.#slots.get(partitionKey) ?? { attempt: null, newerNotBefore: 0 };
+    this.#slots.set(partitionKey, slot);
+    const attempt = this.#attempt(batch, slot, mayStart);
+    slot.attempt = attempt;
     const outcome = await attempt;
-    this.#attempts.delete(partitionKey);
-    this.#note(outcome);
+    slot.attempt = null;
+    if (outcome === null) this.admission.giveBack();
+    else this.#note(outcome);
     return outcome;
   }
 
   /** Ends the attempts in flight and closes the sink. Idempotent. */
   async close(): Promise<void> {
+    this.admission.close();
     this.#closing.abort();
-    await Promise.all(this.#attempts.values());
+    await this.#attemptsEnded();
     await this.#closeSink();
   }
 
-  async #attempt(batch: OperationBatch): Promise<SendOutcome> {
+  async #attempt(batch: OperationBatch, slot: Slot, mayStart: () => boolean): Promise<SendOutcome | null> {
+    const { clock } = this.#context;
+    let startedMs: number | null = null;
+    let outcome: SendOutcome;
     try {
       const sink = this.#sink ?? (await this.#open());
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(ATTEMPT_DEADLINE_MS)]);
-      return await sink.send(batch, signal);
+      if (!mayStart() || this.#closing.signal.aborted) return null;
+      startedMs = clock.now();
+      outcome = await this.#sendInTime(sink, batch);
     } catch (error) {
-      const failure =
-        error instanceof SinkError
-          ? error
-          : new SinkError('retriable', 'unknown', 'sending a batch failed unexpectedly', {
-              cause: error,
-              isAmbiguous: true,
-            });
-      return { delivered: 0, failure };
+      outcome = { delivered: 0, failure: asSinkError(error) };
+    }
+    if (startedMs !== null && outcome.failure?.isAmbiguous === true) {
+      slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;
+    }
+    return outcome;
+  }
+
+  /** The attempt is cancelled at its deadline, and given up when the sink goes on all the same. */
+  async #sendInTime(sink: Sink, batch: OperationBatch): Promise<SendOutcome> {
+    const { clock } = this.#context;
+    const attempt = new AbortController();
+    const overtime = Promise.withResolvers<SendOutcome>();
+    const giveUp = (): void => {
+      const message = 'the sink did not end its work in time';
+      const failure = new SinkError('retriable', 'timeout', message, { isAmbiguous: true });
+      overtime.resolve({ delivered: 0, failure });
+    };
+    const cancel = (): void => {
+      cancelTimer();
+      attempt.abort();
+      cancelTimer = clock.schedule(OVERTIME_MS, giveUp);
+    };
+    let cancelTimer = clock.schedule(ATTEMPT_DEADLINE_MS, cancel);
+    this.#closing.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      return await Promise.race([sink.send(batch, attempt.signal), overtime.promise]);
+    } finally {
+      cancelTimer();
+      this.#closing.signal.removeEventListener('abort', cancel);
     }
   }
 
@@ -188,6 +259,10 @@ export class Destination {
     return credentials;
   }
 
+  async #attemptsEnded(): Promise<void> {
+    for (const { attempt } of this.#slots.values()) await attempt;
+  }
+
   async #closeSink(): Promise<void> {
     const sink = this.#sink;
     this.#sink = null;
@@ -202,13 +277,31 @@ export class Destination {
       this.#state = 'ACTIVE';
       this.#lastFailure = null;
       this.#unlogged = 0;
+      this.#transportFailures = 0;
+      this.admission.ended({ kind: 'works' });
       return;
     }
+    metrics.retries.add(1, this.id, failure.code);
     const isNew = this.#state !== 'FAILING' || this.#lastFailure?.code !== failure.code;
     this.#state = 'FAILING';
     this.#lastFailure = { code: failure.code, message: failure.message, remedy: failure.remedy };
-    if (failure.kind === 'fatal') void this.#closeSink();
-    const now = clock.now();
+    this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
+    if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
+    this.#logFailure(failure, isNew, logger, clock.now());
+    this.admission.ended({ kind: failure.kind, code: failure.code });
+  }
+
+  /** The next attempt opens the sink anew; the old one is closed when nothing is in flight on it. */
+  #rebuild(): void {
+    this.#transportFailures = 0;
+    const sink = this.#sink;
+    this.#sink = null;
+    if (!sink) return;
+    void this.#attemptsEnded().then(() => sink.close());
+  }
+
+  /** What is new at once, and the same again once a minute. */
+  #logFailure(failure: SinkError, isNew: boolean, logger: Logger, now: number): void {
     this.#unlogged += 1;
     if (this.#closing.signal.aborted || (!isNew && now - this.#lastLoggedMs < REPEAT_LOG_MS)) return;
     const fields = { replication_id: this.id, code: failure.code, remedy: failure.remedy, error: failure };
@@ -216,4 +309,12 @@ export class Destination {
     this.#unlogged = 0;
     this.#lastLoggedMs = now;
   }
+}
+
+function asSinkError(error: unknown): SinkError {
+  if (error instanceof SinkError) return error;
+  return new SinkError('retriable', 'unknown', 'sending a batch failed unexpectedly', {
+    cause: error,
+    isAmbiguous: true,
+  });
 }

@@ -1,18 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import { backoffMs, type Random } from './backoff.ts';
-import { claimOf, commitMetadata, type Claim } from './claim.ts';
+import { claimOf, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
+import { encodeCommitMetadata } from './commit-metadata.ts';
+import { ATTEMPT_DEADLINE_MS } from './destination.ts';
 import type {
   ConsumedBatch,
   Generation,
   GroupConsumer,
   GroupListener,
+  Instant,
   PartitionReader,
   TopicPartition,
 } from './kafka-port.ts';
+import type { Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { StreamTask } from './stream-task.ts';
+
+const QUIET_CHECK_MS = 10;
 
 export interface TaskAssignmentOptions {
   readonly consumer: GroupConsumer;
@@ -22,12 +28,15 @@ export interface TaskAssignmentOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: EngineMetrics;
+  readonly lease: Lease;
   /** Aborts when the application stops. */
   readonly signal: AbortSignal;
   /** Resolves when the tables hold everything that is in their topics now. */
   readonly tablesCaughtUp: () => Promise<void>;
   readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
   readonly onRebalancing: () => void;
+  /** Commits once more, saying whether nothing is in flight any more. Never rejects. */
+  readonly commitBeforeRejoin: (isQuiet: boolean) => Promise<void>;
   /** All assigned partitions were claimed, and are fetched from now on. */
   readonly onClaimed: () => void;
   readonly onCrash: (error: Error) => void;
@@ -58,8 +67,31 @@ export class TaskAssignment implements GroupListener {
   }
 
   onRebalancing(): void {
+    this.#options.lease.suspend();
     this.#options.metrics.rebalances.add(1);
     this.#options.onRebalancing();
+  }
+
+  onProven(sentAt: Instant): void {
+    this.#options.lease.renew(sentAt);
+  }
+
+  /** Quiet time (PROTOCOL A3): waits until no attempt is in flight, and says so in a commit for the next owners. */
+  async beforeRejoin(): Promise<void> {
+    this.#options.lease.suspend();
+    this.#assignment += 1;
+    if (!this.#generation || this.#tasks.size === 0) return;
+    await this.#options.commitBeforeRejoin(await this.untilQuiet(ATTEMPT_DEADLINE_MS));
+  }
+
+  /** Waits until no attempt of any task is in flight, for `limitMs` at most; false when some still are. */
+  async untilQuiet(limitMs: number): Promise<boolean> {
+    const { clock } = this.#options;
+    const deadline = clock.monotonic() + limitMs;
+    const never = new AbortController().signal;
+    const isQuiet = (): boolean => [...this.#tasks.values()].every((task) => task.isQuiet);
+    while (!isQuiet() && clock.monotonic() < deadline) await sleep(clock, QUIET_CHECK_MS, never);
+    return isQuiet();
   }
 
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
@@ -146,11 +178,16 @@ export class TaskAssignment implements GroupListener {
       metrics.offsetResets.add(1, claim.at.topic, String(claim.at.partition));
       logger.error({ ...claim.at, offset: claim.offset }, claim.problem);
     }
-    if (fresh.length > 0) {
-      const offsets = fresh.map(({ claim, taskId }) => ({
+    // A kept task whose last commit says that it is quiet must take that back before it sends.
+    const noLongerQuiet = claims.flatMap((claim) => {
+      const task = claim.isKept && claim.carried.isQuiet ? this.#tasks.get(keyOf(claim.at)) : undefined;
+      return task ? [{ claim, taskId: task.taskId }] : [];
+    });
+    if (fresh.length + noLongerQuiet.length > 0) {
+      const offsets = [...fresh, ...noLongerQuiet].map(({ claim, taskId }) => ({
         ...claim.at,
         offset: claim.offset,
-        metadata: commitMetadata(taskId, claim.carried),
+        metadata: encodeCommitMetadata({ ...claim.carried, task: taskId, isQuiet: false }),
       }));
       await this.#options.consumer.commit(offsets, generation);
       if (!isCurrent()) return;
@@ -159,6 +196,7 @@ export class TaskAssignment implements GroupListener {
       this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
     for (const task of this.#tasks.values()) this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
     for (const task of this.#tasks.values()) if (task.isPaused) this.#options.consumer.pause(task.scope);
+    this.#options.lease.resume();
     logger.info(
       { partitions: partitions.map(keyOf), generation: generation.generationId },
       'partitions claimed',
