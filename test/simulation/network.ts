@@ -1,0 +1,93 @@
+import type { Chance } from './chance.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+
+/** How bad the network is, as probabilities per call. */
+export interface NetworkFaults {
+  /** The request never arrives. */
+  lostRequests: number;
+  /** The request is served, and nobody learns of it. */
+  lostAnswers: number;
+  /** The request arrives seconds late, also after its sender's death. */
+  slow: number;
+}
+
+export type Phase = 'sent' | 'served' | 'answered';
+
+/** Answers one request, now or later; at most one of the two counts. */
+export type Serve<T> = (answer: (value: T) => void, fail: (error: Error) => void) => void;
+
+/** Between processes and Kafka: delays, loses and delivers late what they say to each other. */
+export class Network {
+  readonly faults: NetworkFaults = { lostRequests: 0, lostAnswers: 0, slow: 0 };
+  /** Told of each call's way; may kill the process. */
+  onPhase: (process: SimulatedProcess, name: string, phase: Phase) => void = () => undefined;
+  readonly #scheduler: Scheduler;
+  readonly #chance: Chance;
+  readonly #cutOff = new Map<SimulatedProcess, number>();
+
+  constructor(scheduler: Scheduler, chance: Chance) {
+    this.#scheduler = scheduler;
+    this.#chance = chance;
+  }
+
+  /** The process reaches Kafka no more until then. */
+  cutOff(process: SimulatedProcess, forMs: number): void {
+    this.#cutOff.set(process, this.#scheduler.now + forMs);
+  }
+
+  healAll(): void {
+    this.#cutOff.clear();
+    Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0 });
+  }
+
+  call<T>(process: SimulatedProcess, name: string, serve: Serve<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const call = process.begin(name);
+    if (!call) return promise;
+    const scheduler = this.#scheduler;
+    const chance = this.#chance;
+    const isCutOff = (): boolean => (this.#cutOff.get(process) ?? 0) > scheduler.now;
+    const end = (delayMs: number, settle: () => void): void => {
+      scheduler.at(delayMs, () => {
+        process.enter(() => {
+          if (!process.pending.delete(call)) return;
+          this.onPhase(process, name, 'answered');
+          if (!process.isDead) settle();
+        });
+      });
+    };
+    const breakOff = (): void => {
+      end(chance.of([2, 50, 400, 5_000]), () => {
+        reject(new Error(`${name}: connection closed`));
+      });
+    };
+    const answer = (settle: () => void): void => {
+      if (isCutOff() || chance.is(this.faults.lostAnswers)) breakOff();
+      else end(chance.mostlyLow(1, 20), settle);
+    };
+    this.onPhase(process, name, 'sent');
+    if (isCutOff() || chance.is(this.faults.lostRequests)) {
+      breakOff();
+      return promise;
+    }
+    const delay = chance.is(this.faults.slow) ? chance.between(500, 8_000) : chance.mostlyLow(1, 20);
+    scheduler.at(delay, () => {
+      if (call.isCut) return;
+      this.onPhase(process, name, 'served');
+      serve(
+        (value) => {
+          answer(() => {
+            resolve(value);
+          });
+        },
+        (error) => {
+          answer(() => {
+            reject(error);
+          });
+        },
+      );
+    });
+    return promise;
+  }
+}

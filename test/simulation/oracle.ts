@@ -1,0 +1,370 @@
+import type { ReplicationConfig } from '../../processors/replication-config.ts';
+import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
+import type { OffsetToCommit, ProducedRecord } from '../../streams/kafka-port.ts';
+import { identityHash } from '../../streams/replication-identity.ts';
+import type { DestinationObserver } from './simulated-sink.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+
+export interface Violations {
+  violated(what: string): void;
+}
+
+/** One operation of a request. */
+export interface SentOperation {
+  readonly partition: number;
+  readonly offset: number;
+  readonly text: string;
+}
+
+/** What a mutation is, as far as the promises are concerned. */
+export interface Mutation {
+  readonly user: string;
+  readonly document: string;
+  readonly docType: number;
+  readonly datamart: string;
+  readonly appendedAt: number;
+  readonly isReadable: boolean;
+}
+
+/** One incarnation of a replication, and what must become of each mutation there. */
+interface Subject {
+  readonly target: string;
+  readonly hash: number;
+  readonly config: ReplicationConfig;
+  isDeleted: boolean;
+  readonly partitions: SubjectPartition[];
+  readonly newestOfUser: Map<string, number>;
+  readonly lastOfDocument: Map<string, number>;
+  readonly newestOfDocument: Map<string, number>;
+  duplicates: number;
+  ambiguous: number;
+  detaches: number;
+}
+
+interface SubjectPartition {
+  /** By offset. */
+  readonly fates: Fate[];
+  /** Everything below is settled. */
+  settledTo: number;
+  /** Offsets that were acknowledged to the task that owns the partition now, by process. */
+  readonly acknowledged: Map<string, { task: string; offsets: Set<number> }>;
+}
+
+interface Fate {
+  /** It must arrive, or go to the dead letters. */
+  isWanted: boolean;
+  isRejected: boolean;
+  arrivals: number;
+  isDeadLetter: boolean;
+}
+
+export interface OracleOptions {
+  readonly now: () => number;
+  readonly partitions: number;
+  readonly windowRecords: number;
+  readonly maxFetch: number;
+  readonly isRejected: (target: string, partition: number, offset: number) => boolean;
+  readonly report: (what: string) => void;
+  readonly trace: (line: string) => void;
+}
+
+/**
+ * Knows what was promised, sees everything that is stored, and says when a promise is broken.
+ *
+ * A mutation is *wanted* by a replication when every instance that might dispatch it knows that it wants it; one that was
+ * not delivered when a pause with `resume: NOW` was written is wanted no more.
+ */
+export class Oracle implements DestinationObserver {
+  readonly #options: OracleOptions;
+  readonly #subjects = new Map<string, Subject>();
+  readonly #mutations: Mutation[][];
+  readonly #unreadable = new Map<string, boolean>();
+  readonly #taskOf = new Map<string, string>();
+  readonly #claims: number[];
+  readonly #committed: number[];
+  readonly #tasks = new Set<string>();
+  /** Both clocks of a process stood still: PROTOCOL D allows an older value after a newer one. */
+  isOrderRelaxed = false;
+
+  constructor(options: OracleOptions) {
+    this.#options = options;
+    this.#mutations = Array.from({ length: options.partitions }, () => []);
+    this.#claims = Array.from({ length: options.partitions }, () => 0);
+    this.#committed = Array.from({ length: options.partitions }, () => 0);
+  }
+
+  violated(what: string): void {
+    this.#options.report(what);
+  }
+
+  isRejected(target: string, { partition, offset }: SentOperation): boolean {
+    return this.#options.isRejected(target, partition, offset);
+  }
+
+  /** A replication was written to the control topic for the first time. */
+  created(target: string, config: ReplicationConfig): void {
+    const subject: Subject = {
+      target,
+      hash: identityHash(config),
+      config,
+      isDeleted: false,
+      partitions: this.#mutations.map((log) => ({
+        fates: log.map(() => ({ isWanted: false, isRejected: false, arrivals: 0, isDeadLetter: false })),
+        settledTo: 0,
+        acknowledged: new Map(),
+      })),
+      newestOfUser: new Map(),
+      lastOfDocument: new Map(),
+      newestOfDocument: new Map(),
+      duplicates: 0,
+      ambiguous: 0,
+      detaches: 0,
+    };
+    this.#subjects.set(target, subject);
+  }
+
+  deleted(target: string): void {
+    const subject = this.#subjects.get(target);
+    if (subject) subject.isDeleted = true;
+  }
+
+  /** A pause was written after which the replication goes on from the newest mutation. */
+  pausedForGood(target: string): void {
+    for (const { fates } of this.#subjects.get(target)?.partitions ?? [])
+      for (const fate of fates) if (fate.arrivals === 0 && !fate.isDeadLetter) fate.isWanted = false;
+  }
+
+  /** Its config changed: what is in flight may be sent again by the same task. */
+  changed(target: string): void {
+    for (const { acknowledged } of this.#subjects.get(target)?.partitions ?? []) acknowledged.clear();
+  }
+
+  detached(target: string): void {
+    const subject = this.#subjects.get(target);
+    if (!subject) return;
+    subject.detaches += 1;
+    if (subject.config.ordering) this.changed(target);
+  }
+
+  /** A mutation was stored; `isWanted` tells whether the replication of that target must get it. */
+  produced(partition: number, mutation: Mutation, isWanted: (target: string) => boolean): void {
+    const offset = this.#mutations[partition]!.push(mutation) - 1;
+    if (!mutation.isReadable) this.#unreadable.set(`${partition}/${offset}`, false);
+    for (const subject of this.#subjects.values()) {
+      subject.partitions[partition]!.fates.push({
+        isWanted: wants(subject.config, mutation) && isWanted(subject.target),
+        isRejected: this.#options.isRejected(subject.target, partition, offset),
+        arrivals: 0,
+        isDeadLetter: false,
+      });
+    }
+  }
+
+  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void {
+    const subject = this.#subjects.get(target);
+    const first = operations[0];
+    if (!subject || !first) {
+      this.violated(`something was sent to ${target}, which nobody has made`);
+      return () => undefined;
+    }
+    this.#options.trace(
+      `${process.name} sends ${target} p${first.partition} ${operations.map(({ offset }) => offset).join(' ')}`,
+    );
+    let previous = -1;
+    for (const operation of operations) {
+      this.#check(subject, operation);
+      if (operation.partition !== first.partition || operation.offset <= previous)
+        this.violated(`a request to ${target} is not in the order of its partition`);
+      previous = operation.offset;
+    }
+    const { acknowledged } = subject.partitions[first.partition]!;
+    const task = this.#taskOf.get(`${process.name}/${first.partition}`) ?? '';
+    let known = acknowledged.get(process.name);
+    if (known?.task !== task) known = { task, offsets: new Set() };
+    acknowledged.set(process.name, known);
+    const again = operations.find(({ offset }) => known.offsets.has(offset));
+    if (again)
+      this.violated(
+        `${process.name} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,
+      );
+    return () => {
+      if (acknowledged.get(process.name) !== known) return;
+      for (const { offset } of operations) known.offsets.add(offset);
+    };
+  }
+
+  onStored(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): void {
+    const subject = this.#subjects.get(target);
+    if (!subject || operations.length === 0) return;
+    this.#options.trace(
+      `${target} stores p${operations[0]!.partition} ${operations.map(({ offset }) => offset).join(' ')} of ${process.name}`,
+    );
+    for (const operation of operations) this.#arrive(subject, operation);
+  }
+
+  onAmbiguous(target: string, operations: readonly SentOperation[]): void {
+    const subject = this.#subjects.get(target);
+    if (subject) subject.ambiguous += operations.length;
+  }
+
+  onDeadLetter({ headers }: ProducedRecord): void {
+    const partition = Number(headers.dead_letter_partition);
+    const offset = Number(headers.dead_letter_offset);
+    const id = headers.dead_letter_replication_id;
+    this.#options.trace(
+      `dead letter p${partition} ${offset} ${typeof id === 'string' ? `of ${id}` : 'unreadable'}`,
+    );
+    if (typeof id !== 'string') {
+      const key = `${partition}/${offset}`;
+      if (!this.#unreadable.has(key)) this.violated(`p${partition} offset ${offset} is readable, but a dead letter`);
+      this.#unreadable.set(key, true);
+      return;
+    }
+    for (const subject of this.#subjects.values()) {
+      if (subject.config.id !== id) continue;
+      const fate = subject.partitions[partition]?.fates[offset];
+      if (!fate) continue;
+      fate.isDeadLetter = true;
+      if (!fate.isRejected && ![...this.#subjects.values()].some((other) => other !== subject && other.config.id === id))
+        this.violated(`p${partition} offset ${offset} is a dead letter of ${id}, which would have taken it`);
+    }
+  }
+
+  /** The coordinator has accepted a commit. */
+  onCommit(processName: string, offsets: readonly OffsetToCommit[]): void {
+    for (const { partition, offset, metadata } of offsets) {
+      const { task, x, isQuiet } = parseCommitMetadata(metadata);
+      this.#options.trace(
+        `${processName} commits p${partition} ${offset} task ${task?.slice(0, 4) ?? ''}${x.map(({ replication, position, kind }) => ` ${this.#nameOf(replication)}@${position} ${kind}`).join('')}${isQuiet ? ' quiet' : ''}`,
+      );
+      if (task !== null && !this.#tasks.has(task)) {
+        this.#tasks.add(task);
+        this.#claims[partition]! += 1;
+      }
+      this.#taskOf.set(`${processName}/${partition}`, task ?? '');
+      this.#committed[partition] = offset;
+      for (const [key, isStored] of this.#unreadable) {
+        const [p, at] = key.split('/');
+        if (!isStored && Number(p) === partition && Number(at) < offset)
+          this.violated(`the commit p${partition} ${offset} is ahead of the dead letter of ${at}`);
+      }
+      for (const subject of this.#subjects.values()) {
+        if (subject.isDeleted) continue;
+        const own = x.find(({ replication }) => replication === subject.hash);
+        this.#assertSettled(subject, partition, own?.position ?? offset);
+      }
+    }
+  }
+
+  /** What still must happen before the world is at rest; null when nothing must. */
+  missing(): string | null {
+    for (const subject of this.#subjects.values()) {
+      if (subject.isDeleted) continue;
+      for (const [partition, { fates }] of subject.partitions.entries()) {
+        const offset = fates.findIndex((fate) => !isSettled(fate));
+        if (offset >= 0) return `${subject.target} has not got p${partition} offset ${offset}`;
+      }
+    }
+    const unstored = [...this.#unreadable].find(([, isStored]) => !isStored);
+    return unstored ? `the dead letter of ${unstored[0]} is not there` : null;
+  }
+
+  /** At rest: the last arrival of each document is the newest, and nothing was sent again without need. */
+  atRest(): void {
+    for (const subject of this.#subjects.values()) {
+      if (!this.isOrderRelaxed && !subject.isDeleted) {
+        for (const [document, last] of subject.lastOfDocument) {
+          const newest = subject.newestOfDocument.get(document) ?? -1;
+          if (last < newest)
+            this.violated(
+              `the last value of ${document} at ${subject.target} is that of offset ${last}, not ${newest}`,
+            );
+        }
+      }
+      const claims = this.#claims.reduce((sum, count) => sum + count, 0);
+      const atOnce = this.#options.windowRecords + this.#options.maxFetch;
+      const allowed = (claims + subject.detaches) * 2 * atOnce + subject.ambiguous;
+      if (subject.duplicates > allowed)
+        this.violated(`${subject.target} got ${subject.duplicates} operations again, of ${allowed} at most`);
+    }
+  }
+
+  /** Operations that arrived more than once. */
+  get duplicates(): number {
+    return [...this.#subjects.values()].reduce((sum, { duplicates }) => sum + duplicates, 0);
+  }
+
+  /** How long the oldest mutation has waited that a target must get, in ms. */
+  waitsFor(target: string): number {
+    let oldest = Infinity;
+    for (const [partition, { fates, settledTo }] of (
+      this.#subjects.get(target)?.partitions ?? []
+    ).entries()) {
+      const offset = fates.findIndex((fate, i) => i >= settledTo && !isSettled(fate));
+      if (offset >= 0) oldest = Math.min(oldest, this.#mutations[partition]![offset]!.appendedAt);
+    }
+    return oldest === Infinity ? 0 : this.#options.now() - oldest;
+  }
+
+  #nameOf(hash: number): string {
+    return [...this.#subjects.values()].find((subject) => subject.hash === hash)?.target ?? String(hash);
+  }
+
+  #check(subject: Subject, { partition, offset, text }: SentOperation): void {
+    const mutation = this.#mutations[partition]?.[offset];
+    if (!mutation) {
+      this.violated(`p${partition} offset ${offset} was sent to ${subject.target}, but does not exist`);
+      return;
+    }
+    if (!wants(subject.config, mutation))
+      this.violated(`${subject.target} was sent p${partition} offset ${offset}, which is not its own`);
+    if (!text.includes(mutation.user) || (text.includes('"n":') && !text.includes(`"n":${offset},"p":${partition},`)))
+      this.violated(`${subject.target} was sent other bytes as p${partition} offset ${offset}: ${text}`);
+  }
+
+  #arrive(subject: Subject, { partition, offset }: SentOperation): void {
+    const mutation = this.#mutations[partition]?.[offset];
+    const fate = subject.partitions[partition]?.fates[offset];
+    if (!mutation || !fate) return;
+    fate.arrivals += 1;
+    const document = `${mutation.user}/${mutation.document}`;
+    subject.lastOfDocument.set(document, offset);
+    subject.newestOfDocument.set(document, Math.max(offset, subject.newestOfDocument.get(document) ?? -1));
+    if (fate.arrivals > 1) {
+      subject.duplicates += 1;
+      return;
+    }
+    const newest = subject.newestOfUser.get(mutation.user) ?? -1;
+    if (offset < newest && !this.isOrderRelaxed)
+      this.violated(
+        `${subject.target} got p${partition} offset ${offset} for the first time after ${newest} of the same user`,
+      );
+    subject.newestOfUser.set(mutation.user, Math.max(offset, newest));
+  }
+
+  #assertSettled(subject: Subject, partition: number, position: number): void {
+    const of = subject.partitions[partition]!;
+    for (let offset = of.settledTo; offset < position; offset += 1) {
+      const fate = of.fates[offset];
+      if (fate && !isSettled(fate)) {
+        this.violated(
+          `a commit says that ${subject.target} has everything below p${partition} ${position}, but it has not got ${offset}`,
+        );
+        return;
+      }
+    }
+    of.settledTo = Math.max(of.settledTo, position);
+  }
+}
+
+function isSettled({ isWanted, isRejected, arrivals, isDeadLetter }: Fate): boolean {
+  return !isWanted || (isRejected ? isDeadLetter : arrivals > 0);
+}
+
+function wants({ datamartId, filter }: ReplicationConfig, mutation: Mutation): boolean {
+  return (
+    mutation.isReadable &&
+    mutation.datamart === datamartId &&
+    (filter === null || (filter & (1 << mutation.docType)) !== 0)
+  );
+}

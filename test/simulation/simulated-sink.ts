@@ -1,0 +1,253 @@
+import {
+  SinkError,
+  type OperationBatch,
+  type SendOutcome,
+  type Sink,
+  type SinkAdapter,
+} from '../../sinks/sink.ts';
+import { ATTEMPT_DEADLINE_MS } from '../../streams/destination.ts';
+import type { Chance } from './chance.ts';
+import type { Network } from './network.ts';
+import type { SentOperation, Violations } from './oracle.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+
+/** PROTOCOL A6: nothing is stored later than this after its attempt began. */
+const LATEST_STORE_MS = ATTEMPT_DEADLINE_MS + 2_000;
+
+export const MOODS = [
+  'slow',
+  'crawls',
+  'is down',
+  'throttles',
+  'refuses',
+  'is silent',
+  'loses answers',
+  'stores a part',
+] as const;
+/** How a destination behaves for a while. */
+export type Mood = 'works' | (typeof MOODS)[number];
+
+/** What a destination reports: to the oracle. */
+export interface DestinationObserver extends Violations {
+  isRejected(target: string, operation: SentOperation): boolean;
+  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void;
+  onStored(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): void;
+  onAmbiguous(target: string, operations: readonly SentOperation[]): void;
+}
+
+export interface SimulatedSinksOptions {
+  readonly scheduler: Scheduler;
+  readonly chance: Chance;
+  readonly network: Network;
+  readonly observer: DestinationObserver;
+  readonly maxRecords: number;
+}
+
+/** The destinations of one simulated world, one per `target`, and the adapter of each process. */
+export class SimulatedSinks {
+  readonly #options: SimulatedSinksOptions;
+  readonly #moods = new Map<string, Mood>();
+
+  constructor(options: SimulatedSinksOptions) {
+    this.#options = options;
+  }
+
+  setMood(target: string, mood: Mood): void {
+    this.#moods.set(target, mood);
+  }
+
+  healAll(): void {
+    this.#moods.clear();
+  }
+
+  adapter(process: SimulatedProcess): SinkAdapter<{ target: string }> {
+    return {
+      type: 'SIMULATED',
+      versions: [1],
+      fields: ['target'],
+      options: { messageId: true, ordering: false, orderingLanes: true },
+      credentials: 'none',
+      parseConfig: ({ target }) =>
+        typeof target === 'string'
+          ? { config: { target } }
+          : { problem: { code: 'missing_field', field: 'target', message: 'target is missing' } },
+      checkCredentials: () => null,
+      open: ({ config }) => Promise.resolve(this.#sink(process, config.target)),
+    };
+  }
+
+  #moodOf(target: string): Mood {
+    return this.#moods.get(target) ?? 'works';
+  }
+
+  #sink(process: SimulatedProcess, target: string): Sink {
+    return {
+      limits: { maxRecords: this.#options.maxRecords, maxBytes: 1_000_000, recordOverheadBytes: 10 },
+      check: (signal) => this.#check(process, target, signal),
+      send: (batch, signal) => this.#send(process, target, batch, signal),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #check(process: SimulatedProcess, target: string, signal: AbortSignal): Promise<readonly string[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
+    const call = process.begin('check');
+    if (!call) return promise;
+    const { scheduler, chance } = this.#options;
+    const mood = this.#moodOf(target);
+    const end = (settle: () => void): void => {
+      process.enter(() => {
+        process.pending.delete(call);
+        settle();
+      });
+    };
+    signal.addEventListener('abort', () => {
+      process.pending.delete(call);
+      reject(signal.reason as Error);
+    });
+    if (mood === 'is silent') return promise;
+    scheduler.at(chance.mostlyLow(1, 50), () => {
+      end(() => {
+        if (mood === 'refuses') reject(new SinkError('fatal', 'permission_denied', 'refused'));
+        else if (mood === 'is down') reject(new SinkError('retriable', 'unavailable', 'down'));
+        else resolve([]);
+      });
+    });
+    return promise;
+  }
+
+  #send(
+    process: SimulatedProcess,
+    target: string,
+    batch: OperationBatch,
+    signal: AbortSignal,
+  ): Promise<SendOutcome> {
+    const { promise, resolve } = Promise.withResolvers<SendOutcome>();
+    const call = process.begin('send');
+    if (!call) return promise;
+    const { scheduler, chance, network, observer } = this.#options;
+    const operations = operationsOf(batch);
+    const bytes = Buffer.from(batch.data.subarray(batch.start(0), batch.end(batch.count - 1)));
+    const onDelivered = observer.onSend(process, target, operations);
+    network.onPhase(process, 'send', 'sent');
+    const isStubborn = chance.is(0.1);
+    let isOver = false;
+    const settle = (outcome: SendOutcome): void => {
+      if (isOver) return;
+      isOver = true;
+      process.pending.delete(call);
+      network.onPhase(process, 'send', 'answered');
+      if (process.isDead) return;
+      if (outcome.failure === null && outcome.delivered === batch.count) onDelivered();
+      if (outcome.failure?.isAmbiguous === true) observer.onAmbiguous(target, operations);
+      resolve(outcome);
+    };
+    const answer = (delayMs: number, outcome: SendOutcome): void => {
+      scheduler.at(delayMs, () => {
+        process.enter(() => {
+          settle(outcome);
+        });
+      });
+    };
+    const store = (delayMs: number, count: number, then: () => void = () => undefined): void => {
+      scheduler.at(Math.min(delayMs, LATEST_STORE_MS - 1), () => {
+        if (call.isCut) return;
+        if (!isOver && !process.isDead) {
+          const now = batch.data.subarray(batch.start(0), batch.end(batch.count - 1));
+          if (!bytes.equals(now)) observer.violated('the bytes of a request changed while it was in flight');
+        }
+        observer.onStored(process, target, operations.slice(0, count));
+        network.onPhase(process, 'send', 'served');
+        then();
+      });
+    };
+    signal.addEventListener('abort', () => {
+      if (isStubborn) return;
+      queueMicrotask(() => {
+        settle(failed(0, 'retriable', 'timeout', true));
+      });
+    });
+    const all = batch.count;
+    const latency = chance.mostlyLow(1, 60);
+    const late = (): number => chance.between(latency, LATEST_STORE_MS);
+    const rejected = operations.findIndex((operation) => observer.isRejected(target, operation));
+    const mood = this.#moodOf(target);
+    if (rejected >= 0 && (mood === 'works' || mood === 'slow')) {
+      if (chance.is(0.5)) {
+        store(latency, rejected);
+        answer(latency + 1, { ...failed(rejected, 'rejected', 'invalid_record', false), isNext: true });
+      } else {
+        answer(latency, failed(0, 'rejected', 'invalid_record', false));
+      }
+      return promise;
+    }
+    const accepted = rejected < 0 ? all : rejected;
+    switch (mood) {
+      case 'works':
+      case 'slow':
+      case 'crawls': {
+        const delay =
+          mood === 'works'
+            ? latency
+            : mood === 'slow'
+              ? chance.mostlyLow(50, 1_500)
+              : chance.between(1_000, 9_500);
+        const count = all > 1 && chance.is(0.02) ? chance.between(1, all) : all;
+        store(delay, Math.min(count, accepted), () => {
+          if (accepted < all) answer(1, failed(0, 'retriable', 'unavailable', true));
+          else answer(chance.mostlyLow(0, 20), { delivered: count, failure: null });
+        });
+        return promise;
+      }
+      case 'is down':
+        answer(latency, failed(0, 'retriable', chance.of(['unavailable', 'unreachable']), false));
+        return promise;
+      case 'throttles':
+        if (chance.is(0.3) && accepted === all)
+          store(latency, all, () => {
+            answer(1, { delivered: all, failure: null });
+          });
+        else answer(latency, failed(0, 'retriable', 'throttled', false));
+        return promise;
+      case 'refuses':
+        answer(latency, failed(0, 'fatal', 'permission_denied', false));
+        return promise;
+      case 'is silent':
+        if (chance.is(0.6)) store(late(), accepted);
+        return promise;
+      case 'loses answers':
+        if (chance.is(0.7)) store(late(), chance.is(0.7) ? accepted : chance.between(0, accepted));
+        answer(chance.mostlyLow(1, 4_000), failed(0, 'retriable', 'unavailable', true));
+        return promise;
+      case 'stores a part': {
+        const count = chance.between(0, accepted);
+        store(latency, count, () => {
+          answer(1, failed(count, 'retriable', 'unavailable', false));
+        });
+        return promise;
+      }
+    }
+  }
+}
+
+function failed(
+  delivered: number,
+  kind: SinkError['kind'],
+  code: SinkError['code'],
+  isAmbiguous: boolean,
+): SendOutcome {
+  return { delivered, failure: new SinkError(kind, code, 'simulated', { isAmbiguous }) };
+}
+
+/** What is in the batch, as its bytes and message ids tell. */
+function operationsOf(batch: OperationBatch): SentOperation[] {
+  return Array.from({ length: batch.count }, (_, i) => {
+    const [, partition, offset] = batch.messageId(i).split('-');
+    return {
+      partition: Number(partition),
+      offset: Number(offset),
+      text: batch.data.toString('latin1', batch.start(i), batch.end(i)),
+    };
+  });
+}
