@@ -17,8 +17,8 @@ import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
-import type { SchemaLoader } from './schema-loader.ts';
 import { ReplicationControl } from './replication-control.ts';
+import type { SchemaLoader } from './schema-loader.ts';
 import { SegmentPool } from './segment-pool.ts';
 import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
 import { TaskAssignment } from './task-assignment.ts';
@@ -204,6 +204,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       lease: this.#lease,
       signal: this.#stopping.signal,
+      lists: this.#control.lists,
+      carriedBy: (claim) => this.#control.carriedBy(claim),
       tablesCaughtUp: () => this.#control.caughtUp(),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
       onRebalancing: () => {
@@ -224,6 +226,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       consumer: this.#consumer,
       clock,
       logger,
+      lists: this.#control.lists,
       onProven: (sentAt) => {
         this.#lease.renew(sentAt);
       },

@@ -42,9 +42,8 @@ export class PartitionReports {
         if (isSame && (known.report.offset === report.offset || now - known.atMs < REFRESH_MS)) continue;
         void this.store(report);
       }
-      for (const id of [...status.ids()]) {
-        if (!reported.has(id) && status.report(id, topic, partition)) this.#takeBack(id, topic, partition);
-      }
+      for (const id of status.reportedOn(topic, partition))
+        if (!reported.has(id)) this.#takeBack(id, topic, partition);
     }
   }
 

@@ -5,7 +5,9 @@ import { StateTooNewError, type PartitionReport } from '../processors/status-rec
 import { StatusTable } from '../processors/status-table.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
+import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
+import type { CommitMetadata, OwnPosition } from './commit-metadata.ts';
 import type { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { GlobalTable } from './global-table.ts';
@@ -13,7 +15,8 @@ import type { ConsumedRecord, PartitionReader, Producer, TopicPartition } from '
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import { PartitionReports } from './partition-reports.ts';
-import { identityOf } from './replication-identity.ts';
+import { PositionLists } from './position-lists.ts';
+import { identityHash, identityOf } from './replication-identity.ts';
 import { ReplicationStates, type Stance } from './replication-states.ts';
 import { StatusWriter } from './status-writer.ts';
 import type { StreamTask } from './stream-task.ts';
@@ -52,6 +55,8 @@ export class ReplicationControl {
   readonly #statusTable: GlobalTable;
   readonly #states: ReplicationStates;
   readonly #reports: PartitionReports;
+  /** Own positions that are too many for a commit. */
+  readonly lists: PositionLists;
 
   constructor(options: ReplicationControlOptions) {
     this.#options = options;
@@ -78,6 +83,7 @@ export class ReplicationControl {
         this.#onStance(config, stance);
       },
     });
+    this.lists = new PositionLists(writer);
     this.#reports = new PartitionReports({
       status: this.#status,
       writer,
@@ -141,6 +147,23 @@ export class ReplicationControl {
     return this.#status.report(id, topic, partition);
   }
 
+  /**
+   * What a claimed commit carries, completed from the status topic: the list that it names, or, where its metadata is
+   * gone, what was last reported (PROTOCOL A1). Throws when the named list isn't there.
+   */
+  carriedBy({ at, offset, carried, isNew }: Claim): CommitMetadata {
+    if (carried.isReadable) return this.lists.resolve(at, carried);
+    if (isNew) return carried;
+    const x: OwnPosition[] = [];
+    for (const config of this.#options.table.all()) {
+      const report = this.#status.report(config.id, at.topic, at.partition);
+      if (!report || report.state === 'ACTIVE') continue;
+      const kind = report.state === 'STOPPED' ? 'ERROR' : report.state;
+      x.push({ replication: identityHash(config), position: Math.min(report.offset, offset), kind });
+    }
+    return { ...carried, x };
+  }
+
   /** Resolves when the report is durable. */
   storeReport(report: PartitionReport): Promise<void> {
     return this.#reports.store(report);
@@ -170,6 +193,7 @@ export class ReplicationControl {
 
   #applyStatus(record: ConsumedRecord): void {
     const key = record.key?.toString('utf8') ?? '';
+    if (this.lists.apply(key, record.value)) return;
     try {
       const change = this.#status.apply(key, record.value);
       if (change.kind !== 'none') this.#states.onStatusChanged(change.id);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { backoffMs, type Random } from './backoff.ts';
 import { claimOf, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
-import { encodeCommitMetadata } from './commit-metadata.ts';
+import type { CommitMetadata } from './commit-metadata.ts';
 import { ATTEMPT_DEADLINE_MS } from './destination.ts';
 import type {
   ConsumedBatch,
@@ -16,6 +16,7 @@ import type {
 import type { Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const QUIET_CHECK_MS = 10;
@@ -33,6 +34,9 @@ export interface TaskAssignmentOptions {
   readonly signal: AbortSignal;
   /** Resolves when the tables hold everything that is in their topics now. */
   readonly tablesCaughtUp: () => Promise<void>;
+  readonly lists: PositionLists;
+  /** What a claimed commit carries, completed from the tables where it says too little. Throws when they lack it. */
+  readonly carriedBy: (claim: Claim) => CommitMetadata;
   readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
   readonly onRebalancing: () => void;
   /** Commits once more, saying whether nothing is in flight any more. Never rejects. */
@@ -171,9 +175,10 @@ export class TaskAssignment implements GroupListener {
     const committed = partitions.length === 0 ? [] : await this.#options.consumer.committed(partitions);
     await this.#options.tablesCaughtUp();
     if (!isCurrent()) return;
-    const claims = committed.map((commit) =>
-      claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null),
-    );
+    const claims = committed.map((commit) => {
+      const claim = claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null);
+      return { ...claim, carried: this.#options.carriedBy(claim) };
+    });
     const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
     for (const { claim } of fresh) {
       this.#tasks.get(keyOf(claim.at))?.close();
@@ -188,13 +193,22 @@ export class TaskAssignment implements GroupListener {
       return task ? [{ claim, taskId: task.taskId }] : [];
     });
     if (fresh.length + noLongerQuiet.length > 0) {
-      const offsets = [...fresh, ...noLongerQuiet].map(({ claim, taskId }) => ({
-        ...claim.at,
-        offset: claim.offset,
-        metadata: encodeCommitMetadata({ ...claim.carried, task: taskId, isQuiet: false }),
-      }));
+      const { lists } = this.#options;
+      const claiming = [...fresh, ...noLongerQuiet];
+      const offsets = await Promise.all(
+        claiming.map(async ({ claim: { at, offset, carried }, taskId }) => ({
+          ...at,
+          offset,
+          metadata: await lists.encode(at, taskId, { ...carried, isQuiet: false }),
+        })),
+      );
+      if (!isCurrent()) return;
       await this.#options.consumer.commit(offsets, generation);
       if (!isCurrent()) return;
+      for (const { claim, taskId } of claiming) {
+        lists.acknowledged(taskId);
+        lists.forgetOthers(claim.at, taskId);
+      }
     }
     for (const { claim, taskId } of fresh)
       this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
