@@ -13,7 +13,7 @@ function aDriver(...options: ConstructorParameters<typeof TopologyTestDriver>): 
 
 afterEach(async () => {
   for (const driver of drivers.splice(0)) await driver.close();
-});
+}, 60_000);
 
 const activity = (n: number) =>
   aMutation({ doc_type: 'UserActivity', user_activity_id: `a${n}`, value: { n } });
@@ -53,7 +53,7 @@ test('positions that are too many for a commit are stored in a list first, and f
   for (const i of [0, MANY - 1]) expect(received(second, `r${i}`)).toEqual([0, 1]);
   const lists = second.kafka.log(STATUS).filter(({ key }) => key?.toString().startsWith('positions/'));
   expect(lists.some(({ value }) => value === null)).toBe(true);
-});
+}, 60_000);
 
 test('nothing starts when the list that a commit names is not there', async () => {
   const first = await manyPaused();
@@ -69,7 +69,7 @@ test('nothing starts when the list that a commit names is not there', async () =
   expect(second.logs.some(({ fields }) => JSON.stringify(fields).length > 2)).toBe(true);
   await second.close();
   await started;
-});
+}, 60_000);
 
 test('when the commit’s metadata is gone, replications go on where they were last reported to be', async () => {
   const first = aDriver();
