@@ -47,8 +47,8 @@ export class PartitionReports {
     }
   }
 
-  /** Resolves when the report is durable. */
-  store(report: PartitionReport): Promise<void> {
+  /** Resolves when the report is durable; with false when that is given up. */
+  store(report: PartitionReport): Promise<boolean> {
     const { writer, clock, owner, generation } = this.#options;
     const key = partitionKey(report.replicationId, report.topic, report.partition);
     const now = clock.now();

@@ -54,7 +54,8 @@ export class PositionLists {
     const n = !newest ? 0 : newest.isAcknowledged ? newest.n + 1 : newest.n;
     this.#newest.set(task, { n, isAcknowledged: false });
     const list = { v: 1, n, x: packPositions(metadata.x) };
-    await this.#writer.write(keyOf(at, task, n), Buffer.from(JSON.stringify(list)));
+    const isStored = await this.#writer.write(keyOf(at, task, n), Buffer.from(JSON.stringify(list)));
+    if (!isStored) throw new Error('a list of positions was not stored');
     return encodeCommitMetadata({ ...metadata, task, x: [], list: n });
   }
 

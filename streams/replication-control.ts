@@ -41,6 +41,8 @@ export interface ReplicationControlOptions {
   readonly logger: Logger;
   /** Aborts when the application stops. */
   readonly signal: AbortSignal;
+  /** Aborts when nothing is to be written any more. */
+  readonly writing: AbortSignal;
   readonly onFatal: (error: FatalStreamsError) => void;
 }
 
@@ -67,7 +69,7 @@ export class ReplicationControl {
       clock,
       random,
       logger,
-      signal,
+      signal: options.writing,
     });
     this.#states = new ReplicationStates({
       table,
@@ -164,8 +166,8 @@ export class ReplicationControl {
     return { ...carried, x };
   }
 
-  /** Resolves when the report is durable. */
-  storeReport(report: PartitionReport): Promise<void> {
+  /** Resolves when the report is durable; with false when that is given up. */
+  storeReport(report: PartitionReport): Promise<boolean> {
     return this.#reports.store(report);
   }
 

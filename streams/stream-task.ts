@@ -37,8 +37,8 @@ export interface StreamTaskContext extends LanesContext, CatchUpContext {
   readonly stanceOf: (config: ReplicationConfig) => Stance;
   /** What was last reported of the replication on the partition. */
   readonly statusOf: (id: string, at: TopicPartition) => PartitionReport | null;
-  /** Resolves when the report is durable. */
-  readonly storeReport: (report: PartitionReport) => Promise<void>;
+  /** Resolves when the report is durable; with false when that is given up. */
+  readonly storeReport: (report: PartitionReport) => Promise<boolean>;
   /** A lane that delivers nothing for so long is detached. */
   readonly detachAfterMs: number;
 }
@@ -494,7 +494,8 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   #resumeFromNow(config: ReplicationConfig, gap: Gap): void {
     this.#lanes.openWithGap(config, gap);
     this.#gaps.set(config.id, gap);
-    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then(() => {
+    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then((isStored) => {
+      if (!isStored) return;
       this.#lanes.gapStored(config, gap);
       this.#owner.commitSoon();
     });

@@ -43,7 +43,6 @@ export interface TaskAssignmentOptions {
   readonly commitBeforeRejoin: (isQuiet: boolean) => Promise<void>;
   /** All assigned partitions were claimed, and are fetched from now on. */
   readonly onClaimed: () => void;
-  readonly onCrash: (error: Error) => void;
 }
 
 /**
@@ -125,14 +124,23 @@ export class TaskAssignment implements GroupListener {
     this.#onUnexpectedBatch(task, batch);
   }
 
-  onCrash(error: Error): void {
-    this.#options.onCrash(error);
+  onFetched(): void {
+    // Only the consumer's supervisor listens to this.
+  }
+
+  onCrash(): void {
+    this.#options.lease.suspend();
   }
 
   /** Fetches nothing more and takes up nothing more; the tasks go on delivering. */
   pause(): void {
     this.#assignment += 1;
     for (const task of this.#tasks.values()) this.#options.consumer.pause(task.scope);
+  }
+
+  /** A claim that is under way is of a membership that has ended. */
+  abandonClaim(): void {
+    this.#assignment += 1;
   }
 
   /** Closes every task. */
