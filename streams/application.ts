@@ -209,6 +209,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       logger,
       signal: this.#stopping.signal,
       writing: this.#writing.signal,
+      onPinned: () => {
+        this.#assignment.onAdopted();
+      },
       onFatal: (error) => {
         this.#fail(error);
       },
@@ -224,6 +227,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       lease: this.#lease,
       signal: this.#stopping.signal,
       lists: this.#control.lists,
+      isHeld: (at) => this.#control.pins.isHeld(at),
       carriedBy: (claim) => this.#control.carriedBy(claim),
       tablesCaughtUp: () => this.#control.caughtUp(),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
@@ -255,6 +259,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       destinations: () => this.#destinations.all(),
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
+      held: () => this.#assignment.held,
       tableLag: () => this.#control.lags,
       stateOf: (config) => this.#control.stateOf(config),
     });
@@ -302,6 +307,10 @@ export class ReplicationApplication implements StreamTaskOwner {
     const { replicationStatus, replicationConfig } = this.#options.topics;
     this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
     await this.#control.restore();
+    const { mutations } = this.#options.topics;
+    await this.#control.pins.pin(
+      new Map([...this.#partitionCounts].filter(([topic]) => mutations.includes(topic))),
+    );
     this.#following = this.#control.follow();
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
@@ -376,7 +385,7 @@ export class ReplicationApplication implements StreamTaskOwner {
 
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
-    const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
+    const scope = { topic, partition, partitionCount: this.#control.pins.countOf(topic) };
     return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
   }
 

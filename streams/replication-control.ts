@@ -14,6 +14,7 @@ import { GlobalTable } from './global-table.ts';
 import type { ConsumedRecord, PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import { PartitionPins } from './partition-pins.ts';
 import { PartitionReports } from './partition-reports.ts';
 import { PositionLists } from './position-lists.ts';
 import { identityHash, identityOf } from './replication-identity.ts';
@@ -43,6 +44,8 @@ export interface ReplicationControlOptions {
   readonly signal: AbortSignal;
   /** Aborts when nothing is to be written any more. */
   readonly writing: AbortSignal;
+  /** The number of partitions that are worked on may have changed. */
+  readonly onPinned: () => void;
   readonly onFatal: (error: FatalStreamsError) => void;
 }
 
@@ -57,6 +60,7 @@ export class ReplicationControl {
   readonly #statusTable: GlobalTable;
   readonly #states: ReplicationStates;
   readonly #reports: PartitionReports;
+  readonly pins: PartitionPins;
   /** Own positions that are too many for a commit. */
   readonly lists: PositionLists;
 
@@ -86,6 +90,7 @@ export class ReplicationControl {
       },
     });
     this.lists = new PositionLists(writer);
+    this.pins = new PartitionPins(writer);
     this.#reports = new PartitionReports({
       status: this.#status,
       writer,
@@ -196,6 +201,10 @@ export class ReplicationControl {
   #applyStatus(record: ConsumedRecord): void {
     const key = record.key?.toString('utf8') ?? '';
     if (this.lists.apply(key, record.value)) return;
+    if (this.pins.apply(key, record.value)) {
+      this.#options.onPinned();
+      return;
+    }
     try {
       const change = this.#status.apply(key, record.value);
       if (change.kind !== 'none') this.#states.onStatusChanged(change.id);

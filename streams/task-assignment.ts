@@ -35,6 +35,8 @@ export interface TaskAssignmentOptions {
   /** Resolves when the tables hold everything that is in their topics now. */
   readonly tablesCaughtUp: () => Promise<void>;
   readonly lists: PositionLists;
+  /** Whether the partition was added later and isn't adopted yet. */
+  readonly isHeld: (at: TopicPartition) => boolean;
   /** What a claimed commit carries, completed from the tables where it says too little. Throws when they lack it. */
   readonly carriedBy: (claim: Claim) => CommitMetadata;
   readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
@@ -55,6 +57,8 @@ export class TaskAssignment implements GroupListener {
   #generation: Generation | null = null;
   /** Grows with every assignment: a claim of an earlier one is abandoned. */
   #assignment = 0;
+  #assigned: readonly TopicPartition[] = [];
+  #held: readonly TopicPartition[] = [];
 
   constructor(options: TaskAssignmentOptions) {
     this.#options = options;
@@ -67,6 +71,18 @@ export class TaskAssignment implements GroupListener {
   /** The tasks with the generation under which they are owned; null before the group was joined. */
   get owned(): { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null {
     return this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
+  }
+
+  /** Assigned partitions that nobody works on before they are adopted (PROTOCOL C6). */
+  get held(): readonly TopicPartition[] {
+    return this.#held;
+  }
+
+  /** Partitions may have been adopted: those that were held are claimed. */
+  onAdopted(): void {
+    if (!this.#generation || !this.#held.some((at) => !this.#options.isHeld(at))) return;
+    this.#assignment += 1;
+    void this.#claim(this.#assigned, this.#generation, this.#assignment);
   }
 
   owns(at: TopicPartition): boolean {
@@ -104,6 +120,7 @@ export class TaskAssignment implements GroupListener {
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
     this.#assignment += 1;
     this.#generation = generation;
+    this.#assigned = partitions;
     const owned = new Set(partitions.map(keyOf));
     for (const [key, task] of this.#tasks) {
       if (owned.has(key)) continue;
@@ -175,14 +192,16 @@ export class TaskAssignment implements GroupListener {
   }
 
   async #tryClaim(
-    partitions: readonly TopicPartition[],
+    assigned: readonly TopicPartition[],
     generation: Generation,
     isCurrent: () => boolean,
   ): Promise<void> {
-    const { startFrom, logger, metrics } = this.#options;
+    const { startFrom, logger, metrics, isHeld } = this.#options;
+    const partitions = assigned.filter((at) => !isHeld(at));
     const committed = partitions.length === 0 ? [] : await this.#options.consumer.committed(partitions);
     await this.#options.tablesCaughtUp();
     if (!isCurrent()) return;
+    this.#hold(assigned.filter(isHeld));
     const claims = committed.map((commit) => {
       const claim = claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null);
       return { ...claim, carried: this.#options.carriedBy(claim) };
@@ -228,6 +247,15 @@ export class TaskAssignment implements GroupListener {
       'partitions claimed',
     );
     this.#options.onClaimed();
+  }
+
+  #hold(held: readonly TopicPartition[]): void {
+    this.#held = held;
+    if (held.length === 0) return;
+    this.#options.logger.error(
+      { partitions: held.map(keyOf) },
+      'partitions were added to a mutation topic; their records are held until `datamart-replication partitions adopt`',
+    );
   }
 
   /**

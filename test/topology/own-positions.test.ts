@@ -107,3 +107,23 @@ test('a destination that rejects everything is in ERROR after a few dead letters
   await driver.run(5_000);
   expect(received(driver, 'a')).toHaveLength(980);
 });
+
+test('records of partitions that were added are held, visibly, until they are adopted', async () => {
+  const driver = aDriver();
+  await driver.configure('a', {});
+  await driver.start([0, 4]);
+  driver.produce(activity(0), 0);
+  driver.produce(activity(1), 4);
+  await driver.run(3_000);
+  expect(received(driver, 'a')).toEqual([0]);
+  expect(await driver.metric('partition_blocked', { partition: 4, reason: 'not_adopted' })).toBe(1);
+  expect(driver.application.readiness().ready).toBe(true);
+  driver.kafka.append(STATUS, {
+    key: Buffer.from('partitions/datamart-mutations'),
+    value: Buffer.from('{"v":1,"topic":"datamart-mutations","count":8}'),
+  });
+  await driver.run(3_000);
+  await driver.run(3_000);
+  expect(received(driver, 'a')).toEqual([0, 1]);
+  expect(await driver.metric('partition_blocked', { partition: 4 })).toBeUndefined();
+});
