@@ -58,6 +58,7 @@ export async function composeProcessor(
   });
   const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
+  metrics.collectProcessMetrics();
   const application = new ReplicationApplication({
     groupId: settings.kafka.groupId,
     instance: `${hostname()}-${process.pid}`,
