@@ -29,6 +29,10 @@ export interface ReplicationConfig {
   readonly orderingLanes: number;
   /** Set by whoever created it: another value under the same id is another replication (PROTOCOL C4). */
   readonly created: number | null;
+  /** Offset of the record on the control topic. */
+  readonly offset: number;
+  /** Offset of the record with which it became ACTIVE, as far as this instance has seen; its own when it is PAUSED. */
+  readonly activeSince: number;
   /** The kind's own fields, as its adapter parsed them. */
   readonly destination: unknown;
   /** The kind's own fields as text, to compare: they are immutable. */
@@ -100,17 +104,21 @@ class Refusal extends Error {
 }
 
 /**
- * Judges one record of the control topic: valid first, then a permitted change of `previous`.
+ * Judges the record at `offset` of the control topic: valid first, then a permitted change of `previous`.
  * Pure: the same record, rules and previous config always get the same judgement.
  */
 export function judgeConfig(
   key: string,
   value: Buffer,
+  offset: number,
   previous: ReplicationConfig | null,
   rules: ConfigRules,
 ): Judgement {
   try {
-    const config = parseConfig(key, parseJsonObject(value), previous, rules);
+    const parsed = parseConfig(key, parseJsonObject(value), previous, rules);
+    const isStillActive =
+      previous?.status === 'ACTIVE' && parsed.status === 'ACTIVE' && previous.created === parsed.created;
+    const config = { ...parsed, offset, activeSince: isStillActive ? previous.activeSince : offset };
     if (previous && previous.created === config.created) assertPermittedChange(previous, config);
     return { kind: 'accepted', config };
   } catch (error) {
@@ -137,7 +145,7 @@ function parseConfig(
   record: Record<string, unknown>,
   previous: ReplicationConfig | null,
   rules: ConfigRules,
-): ReplicationConfig {
+): Omit<ReplicationConfig, 'offset' | 'activeSince'> {
   const id = requiredText(record, 'id');
   if (id !== key) {
     throw new Refusal('config_key_mismatch', 'id', 'the record’s key must equal its field id');

@@ -28,20 +28,21 @@ export class ReplicationTable {
   readonly #byId = new Map<string, ReplicationConfig>();
   readonly #byDatamart = new Map<DatamartKey, Map<string, ReplicationConfig>>();
   readonly #plans = new Map<DatamartKey, DatamartPlan>();
+  #activeCount = 0;
 
   constructor(rules: ConfigRules) {
     this.#rules = rules;
   }
 
   /** Applies a record; a null value deletes. The same code for the records read at the start and the live ones. */
-  apply(key: string, value: Buffer | null): TableChange {
+  apply(key: string, value: Buffer | null, offset: number): TableChange {
     const previous = this.#byId.get(key) ?? null;
     if (value === null) {
       if (!previous) return { kind: 'unchanged' };
       this.#remove(previous);
       return { kind: 'changed', previous, next: null };
     }
-    const judgement = judgeConfig(key, value, previous, this.#rules);
+    const judgement = judgeConfig(key, value, offset, previous, this.#rules);
     if (judgement.kind === 'refused') return { kind: 'refused', id: key, problem: judgement.problem };
     const next = judgement.config;
     if (previous) this.#remove(previous);
@@ -61,6 +62,11 @@ export class ReplicationTable {
     return this.#byId.size;
   }
 
+  /** How many replications want to be ACTIVE. */
+  get activeCount(): number {
+    return this.#activeCount;
+  }
+
   /** Whether any replication of the datamart exists, whatever its status. */
   has(datamart: DatamartKey): boolean {
     return this.#byDatamart.has(datamart);
@@ -78,6 +84,7 @@ export class ReplicationTable {
   }
 
   #add(config: ReplicationConfig): void {
+    if (config.status === 'ACTIVE') this.#activeCount += 1;
     this.#byId.set(config.id, config);
     const siblings = this.#byDatamart.get(config.datamart) ?? new Map<string, ReplicationConfig>();
     siblings.set(config.id, config);
@@ -86,6 +93,7 @@ export class ReplicationTable {
   }
 
   #remove(config: ReplicationConfig): void {
+    if (config.status === 'ACTIVE') this.#activeCount -= 1;
     this.#byId.delete(config.id);
     const siblings = this.#byDatamart.get(config.datamart);
     siblings?.delete(config.id);

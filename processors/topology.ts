@@ -20,10 +20,15 @@ export class Topology {
   readonly #isWanted: (datamart: DatamartKey) => boolean;
   #plan: DatamartPlan = EMPTY_PLAN;
 
-  constructor(decoder: MutationDecoder, table: ReplicationTable) {
+  /** `isWanted` tells the datamarts whose mutations are decoded at all: by default those that have a replication. */
+  constructor(
+    decoder: MutationDecoder,
+    table: ReplicationTable,
+    isWanted: (datamart: DatamartKey) => boolean = (datamart) => table.has(datamart),
+  ) {
     this.#decoder = decoder;
     this.#table = table;
-    this.#isWanted = (datamart) => table.has(datamart);
+    this.#isWanted = isWanted;
   }
 
   /** The routes of the mutation's datamart. */

@@ -1,24 +1,15 @@
+import { parseCommitMetadata, type CommitMetadata } from './commit-metadata.ts';
 import type { CommittedOffset, TopicPartition } from './kafka-port.ts';
-
-/** What travels with the offset beside the task's name: parked replications (`x`) and initial-sync tasks (`s`). */
-export interface CarriedPositions {
-  readonly x: readonly unknown[];
-  readonly s: readonly unknown[];
-}
-
-const NOTHING_CARRIED: CarriedPositions = { x: [], s: [] };
-
-/** The metadata of a commit (PROTOCOL A1): the task that wrote it and the positions that it carries. */
-export function commitMetadata(taskId: string, carried: CarriedPositions): string {
-  return JSON.stringify({ task: taskId, x: carried.x, s: carried.s });
-}
 
 /** Where a newly assigned partition goes on. */
 export interface Claim {
   readonly at: TopicPartition;
   readonly offset: number;
   readonly logEnd: number;
-  readonly carried: CarriedPositions;
+  /** What the commit carried: own positions of replications, initial-sync tasks. */
+  readonly carried: CommitMetadata;
+  /** True when the group had no offset for the partition. */
+  readonly isNew: boolean;
   /** True when the last commit is this instance's own task's: nobody owned the partition in between. */
   readonly isKept: boolean;
   /** What is wrong with the committed offset, in words; null when nothing is. */
@@ -37,8 +28,8 @@ export function claimOf(
   ownTaskId: string | null,
 ): Claim {
   const { topic, partition, logStart, logEnd } = commit;
-  const { task, carried } = parseMetadata(commit.metadata);
-  const base = { at: { topic, partition }, logEnd, carried };
+  const carried = parseCommitMetadata(commit.metadata);
+  const base = { at: { topic, partition }, logEnd, carried, isNew: commit.offset === null };
   if (commit.offset === null) {
     return { ...base, offset: startFrom === 'latest' ? logEnd : logStart, isKept: false, problem: null };
   }
@@ -50,21 +41,10 @@ export function claimOf(
     const problem = `the committed offset ${commit.offset} is beyond the log’s end ${logEnd}: the topic was made anew`;
     return { ...base, offset: logStart, isKept: false, problem };
   }
-  return { ...base, offset: commit.offset, isKept: ownTaskId !== null && task === ownTaskId, problem: null };
-}
-
-function parseMetadata(metadata: string | null): { task: string | null; carried: CarriedPositions } {
-  const none = { task: null, carried: NOTHING_CARRIED };
-  if (metadata === null) return none;
-  try {
-    const parsed: unknown = JSON.parse(metadata);
-    if (typeof parsed !== 'object' || parsed === null) return none;
-    const { task, x, s } = parsed as { task?: unknown; x?: unknown; s?: unknown };
-    return {
-      task: typeof task === 'string' ? task : null,
-      carried: { x: Array.isArray(x) ? x : [], s: Array.isArray(s) ? s : [] },
-    };
-  } catch {
-    return none;
-  }
+  return {
+    ...base,
+    offset: commit.offset,
+    isKept: ownTaskId !== null && carried.task === ownTaskId,
+    problem: null,
+  };
 }

@@ -2,6 +2,8 @@
 export interface Clock {
   /** Milliseconds since 1970 UTC. */
   now(): number;
+  /** Milliseconds that only ever grow, from an arbitrary start. */
+  monotonic(): number;
   /** Runs `task` once, `delayMs` from now; the returned function cancels it. */
   schedule(delayMs: number, task: () => void): () => void;
 }
@@ -9,6 +11,7 @@ export interface Clock {
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
+  monotonic: () => performance.now(),
   schedule(delayMs, task) {
     const timer = setTimeout(task, delayMs);
     return () => {

@@ -1,7 +1,8 @@
-import { commitMetadata } from './claim.ts';
 import type { Clock } from './clock.ts';
-import type { Generation, GroupConsumer } from './kafka-port.ts';
+import type { Generation, GroupConsumer, Instant } from './kafka-port.ts';
+import { instantOf } from './lease.ts';
 import type { Logger } from './logger.ts';
+import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const COMMIT_INTERVAL_MS = 1_000;
@@ -10,12 +11,15 @@ export interface CommitLoopOptions {
   readonly consumer: GroupConsumer;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly lists: PositionLists;
   /** The tasks that this instance owns now, and the generation under which it owns them. */
+  /** The coordinator has acknowledged a commit that was sent at `sentAt`. */
+  readonly onProven: (sentAt: Instant) => void;
   readonly owned: () => { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null;
 }
 
 /**
- * Commits the tasks' committable offsets, every second or sooner when asked; one commit at a time.
+ * Commits the tasks' committable offsets and own positions, every second or sooner when asked; one commit at a time.
  *
  * A commit is one try, written under the generation that owned the tasks when it was put together (PROTOCOL A4): after a
  * rebalance the coordinator refuses it. A failed commit is not repeated as such; the next one carries newer offsets.
@@ -48,10 +52,19 @@ export class CommitLoop {
 
   /** Commits what is committable now. Resolves when the coordinator has answered; never rejects. */
   commitNow(): Promise<void> {
-    this.#running ??= this.#commit().finally(() => {
+    this.#running ??= this.#commit(null).finally(() => {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Commits every task once more, saying whether it is quiet (PROTOCOL A3). Never rejects. */
+  async commitQuiet(isQuiet: boolean): Promise<void> {
+    await this.#running;
+    this.#running = this.#commit(isQuiet).finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
   }
 
   /** Starts no further commit and waits for the one under way. */
@@ -70,25 +83,28 @@ export class CommitLoop {
     });
   }
 
-  async #commit(): Promise<void> {
+  /** `isQuiet` null: what has changed; else every task, with these words. */
+  async #commit(isQuiet: boolean | null): Promise<void> {
     const owned = this.#options.owned();
     if (!owned) return;
     const due = [];
     for (const task of owned.tasks) {
-      const offset = task.committable();
-      if (offset > task.committedOffset) due.push({ task, offset });
+      const commit = isQuiet === null ? task.dueCommit() : task.finalCommit(isQuiet);
+      if (commit) due.push({ task, commit });
     }
     if (due.length === 0) return;
+    let sentAt: Instant;
     try {
-      await this.#options.consumer.commit(
-        due.map(({ task, offset }) => ({
-          topic: task.scope.topic,
-          partition: task.scope.partition,
-          offset,
-          metadata: commitMetadata(task.taskId, task.carried),
+      const offsets = await Promise.all(
+        due.map(async ({ task: { scope, taskId }, commit }) => ({
+          topic: scope.topic,
+          partition: scope.partition,
+          offset: commit.offset,
+          metadata: await this.#options.lists.encode(scope, taskId, commit),
         })),
-        owned.generation,
       );
+      sentAt = instantOf(this.#options.clock);
+      await this.#options.consumer.commit(offsets, owned.generation);
     } catch (error) {
       this.#failures += 1;
       const log = this.#failures % 10 === 1 ? 'warn' : 'debug';
@@ -96,6 +112,10 @@ export class CommitLoop {
       return;
     }
     this.#failures = 0;
-    for (const { task, offset } of due) task.onCommitted(offset);
+    this.#options.onProven(sentAt);
+    for (const { task, commit } of due) {
+      this.#options.lists.acknowledged(task.taskId);
+      task.onCommitted(commit);
+    }
   }
 }

@@ -23,6 +23,24 @@ export interface DeadLetterCause {
   readonly code?: string;
 }
 
+export interface DeadLetter {
+  readonly record: ConsumedRecord;
+  readonly cause: DeadLetterCause;
+}
+
+/** How a task wants its dead letters stored. */
+export interface StoreOptions {
+  readonly signal: AbortSignal;
+  /** Whether a produce may start now (PROTOCOL A3). */
+  readonly mayAttempt: () => boolean;
+  /** Counts the produces that are under way. */
+  readonly attempts: { inFlight: number };
+  /** The dead letters can't be reached, or can again. */
+  readonly onWaiting: (isWaiting: boolean) => void;
+}
+
+const HELD_BACK_MS = 100;
+
 export interface DeadLettersContext {
   readonly topic: string;
   readonly producer: Producer;
@@ -44,64 +62,56 @@ export class DeadLetters {
   }
 
   /**
-   * Stores the records in one produce, tried again until it succeeds or `signal` aborts; resolves to whether they are
-   * durable. `onWaiting` is told when the topic can't be reached, and when it can again.
+   * Stores the records in one produce, tried again until it succeeds or the signal aborts; resolves to whether they are
+   * durable. A record that is larger than the topic takes is stored without its value.
    */
-  async store(
-    letters: readonly { readonly record: ConsumedRecord; readonly cause: DeadLetterCause }[],
-    signal: AbortSignal,
-    onWaiting: (isWaiting: boolean) => void,
-  ): Promise<boolean> {
-    const { clock, random, logger, metrics } = this.#context;
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
-      try {
-        await this.#send(letters.map(({ record, cause }) => deadLetter(record, cause, clock.now(), false)));
-        if (attempt > 0) onWaiting(false);
-        for (const { cause } of letters) metrics.countDeadLetter(cause.reason);
-        return true;
-      } catch (error) {
-        if (error instanceof RecordTooLargeError) return this.#storeTruncated(letters, signal, onWaiting);
-        onWaiting(true);
-        if (attempt % 20 === 0) {
-          logger.error(
-            { topic: this.#context.topic, error: error },
-            'dead letters can’t be stored; their partition waits',
-          );
-        }
-        await sleep(clock, backoffMs(attempt, false, random), signal);
-      }
+  async store(letters: readonly DeadLetter[], options: StoreOptions): Promise<boolean> {
+    try {
+      return await this.#storeAll(letters, false, options);
+    } catch (error) {
+      if (!(error instanceof RecordTooLargeError)) throw error;
     }
-    return false;
+    if (letters.length === 1) return this.#storeAll(letters, true, options);
+    for (const letter of letters) if (!(await this.store([letter], options))) return false;
+    return true;
   }
 
-  /** One of the records is larger than the topic takes: each is stored alone, and without its value where it must be. */
-  async #storeTruncated(
-    letters: readonly { readonly record: ConsumedRecord; readonly cause: DeadLetterCause }[],
-    signal: AbortSignal,
-    onWaiting: (isWaiting: boolean) => void,
+  /** Rejects only with `RecordTooLargeError`. */
+  async #storeAll(
+    letters: readonly DeadLetter[],
+    isTruncated: boolean,
+    { signal, mayAttempt, attempts, onWaiting }: StoreOptions,
   ): Promise<boolean> {
-    if (letters.length > 1) {
-      for (const letter of letters) if (!(await this.store([letter], signal, onWaiting))) return false;
-      return true;
-    }
-    const truncated = letters.map(({ record, cause }) => ({ record: { ...record, value: null }, cause }));
-    const { clock, random, metrics } = this.#context;
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
+    const { clock, random, logger, metrics, topic, producer } = this.#context;
+    for (let attempt = 0; !signal.aborted;) {
+      if (!mayAttempt()) {
+        await sleep(clock, HELD_BACK_MS, signal);
+        continue;
+      }
+      let isStored = true;
+      attempts.inFlight += 1;
       try {
-        await this.#send(truncated.map(({ record, cause }) => deadLetter(record, cause, clock.now(), true)));
+        const now = clock.now();
+        const records = letters.map(({ record, cause }) => deadLetter(record, cause, now, isTruncated));
+        await producer.send(topic, records);
+      } catch (error) {
+        if (error instanceof RecordTooLargeError && !isTruncated) throw error;
+        onWaiting(true);
+        if (attempt % 20 === 0)
+          logger.error({ topic, error }, 'dead letters can’t be stored; their partition waits');
+        isStored = false;
+      } finally {
+        attempts.inFlight -= 1;
+      }
+      if (isStored) {
         onWaiting(false);
         for (const { cause } of letters) metrics.countDeadLetter(cause.reason);
         return true;
-      } catch {
-        onWaiting(true);
-        await sleep(clock, backoffMs(attempt, false, random), signal);
       }
+      await sleep(clock, backoffMs(attempt, false, random), signal);
+      attempt += 1;
     }
     return false;
-  }
-
-  #send(records: readonly ProducedRecord[]): Promise<void> {
-    return this.#context.producer.send(this.#context.topic, records);
   }
 }
 
@@ -125,7 +135,8 @@ export function deadLetter(
   if (cause.replicationId !== undefined) headers.dead_letter_replication_id = cause.replicationId;
   if (cause.code !== undefined) headers.dead_letter_code = cause.code;
   if (isTruncated) headers.dead_letter_truncated = 'true';
-  return { key: record.key, value: record.value, headers, timestamp: record.timestamp };
+  const value = isTruncated ? null : record.value;
+  return { key: record.key, value, headers, timestamp: record.timestamp };
 }
 
 /** A copy that holds no view on the fetch response. */

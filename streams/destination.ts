@@ -9,22 +9,54 @@ import {
   type SinkErrorCode,
   type SinkLimits,
 } from '../sinks/sink.ts';
+import { Admission } from './admission.ts';
+import type { Random } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 
-/** PROTOCOL A3: an attempt is cancelled after this, and its connection dropped. */
-const ATTEMPT_DEADLINE_MS = 8_000;
+/** PROTOCOL A3: an attempt is cancelled after this (D), and its connection dropped. */
+export const ATTEMPT_DEADLINE_MS = 8_000;
+/** PROTOCOL A6: a destination may still store what was sent this long after the deadline. */
+const SETTLE_MS = 2_000;
+/** A sink that hasn't ended its work this long after its signal is given up. */
+const OVERTIME_MS = 500;
 const CHECK_DEADLINE_MS = 15_000;
+/** An open sink that nobody has used after its activation is closed. */
+const UNUSED_MS = 5_000;
 const REPEAT_LOG_MS = 60_000;
+/** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
+const FAULT_CONFIRMATIONS = 3;
+const FAULT_SPACING_MS = 15_000;
+/** So many records may be rejected with none accepted in between; they are dead letters then. */
+const MOST_REJECTED_IN_A_ROW = 20;
+/** So many failures in a row that may lie in the connection, and the client is made anew. */
+const REBUILD_AFTER_FAILURES = 3;
+const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
+  'unavailable',
+  'unreachable',
+  'timeout',
+  'unknown',
+]);
 /** Until the sink is open and says its own. */
 const LIMITS_BEFORE_OPENING: SinkLimits = { maxRecords: 1_000, maxBytes: 900_000, recordOverheadBytes: 64 };
 
 export interface DestinationContext {
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   readonly metrics: EngineMetrics;
   readonly credentials: CredentialsResolver;
+  /** Whether the replication's destination was found to work. */
+  readonly isActivated: (config: ReplicationConfig) => boolean;
+  /** A permanent fault was confirmed: several times, over half a minute. */
+  readonly onFault: (config: ReplicationConfig, failure: SinkError) => void;
+}
+
+/** What one partition has at the destination: one attempt at a time, whatever feeds it (PROTOCOL A5). */
+interface Slot {
+  attempt: Promise<unknown> | null;
+  newerNotBefore: number;
 }
 
 /** What can be seen of a destination from outside. */
@@ -41,7 +73,8 @@ export class Destination {
   readonly id: string;
   readonly #adapter: SinkAdapter;
   readonly #context: DestinationContext;
-  readonly #attempts = new Map<string, Promise<unknown>>();
+  readonly admission: Admission;
+  readonly #slots = new Map<string, Slot>();
   readonly #closing = new AbortController();
   #config: ReplicationConfig;
   #opening: Promise<Sink> | null = null;
@@ -54,12 +87,18 @@ export class Destination {
   } | null = null;
   #lastLoggedMs = 0;
   #unlogged = 0;
+  #transportFailures = 0;
+  #fatalFailures = 0;
+  #lastFatalMs = 0;
+  #rejectedInARow = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
     this.#config = config;
     this.#adapter = adapter;
     this.#context = context;
+    this.admission = new Admission(context.clock, context.random);
+    if (!context.isActivated(config)) this.admission.hold();
   }
 
   get state(): DestinationState {
@@ -90,47 +129,142 @@ export class Destination {
     const same = (
       ['credentialsUri', 'messageId', 'ordering', 'orderingLanes', 'userPointParent'] as const
     ).every((field) => previous[field] === config[field]);
-    if (!same) await this.#closeSink();
+    if (same) return;
+    await this.#closeSink();
+    this.admission.reset();
   }
 
-  /** Sends a batch for one partition. Never rejects, and has ended when it resolves. */
-  async send(batch: OperationBatch, partitionKey: string): Promise<SendOutcome> {
-    for (
-      let earlier = this.#attempts.get(partitionKey);
-      earlier;
-      earlier = this.#attempts.get(partitionKey)
-    ) {
-      await earlier;
+  /** Opens the destination and tries it, publishing nothing. Resolves with what was wrong, or null. */
+  async activate(): Promise<SinkError | null> {
+    try {
+      await this.#open();
+      return null;
+    } catch (error) {
+      return asSinkError(error);
+    } finally {
+      // Nobody may ever send through it on this instance; whoever does opens it again.
+      this.#context.clock.schedule(UNUSED_MS, () => {
+        if (this.#slots.size === 0) void this.#closeSink();
+      });
     }
-    const attempt = this.#attempt(batch);
-    this.#attempts.set(partitionKey, attempt);
+  }
+
+  /** The destination was found to work: attempts may start. */
+  resume(): void {
+    this.admission.reset();
+  }
+
+  /** No attempt may start until `resume`; every connection is closed. */
+  async suspend(): Promise<void> {
+    this.admission.hold();
+    this.#fatalFailures = 0;
+    this.#rejectedInARow = 0;
+    await this.#attemptsEnded();
+    await this.#closeSink();
+  }
+
+  /** The attempt that is in flight for the partition, or null. */
+  attemptOf(partitionKey: string): Promise<unknown> | null {
+    return this.#slots.get(partitionKey)?.attempt ?? null;
+  }
+
+  /**
+   * PROTOCOL A6: after an attempt whose outcome isn't known only the same records may be sent before this time (ms since
+   * 1970 UTC), since the destination may store them late.
+   */
+  newerNotBefore(partitionKey: string): number {
+    return this.#slots.get(partitionKey)?.newerNotBefore ?? 0;
+  }
+
+  /**
+   * Makes one attempt with the slot that the caller was admitted to. No other may be in flight for the partition.
+   *
+   * `mayStart` is asked in the very step that writes (PROTOCOL A3); when it says no, nothing was sent and the answer is
+   * null. Never rejects, and has ended when it resolves: a deadline cancels it.
+   */
+  async send(
+    batch: OperationBatch,
+    partitionKey: string,
+    mayStart: () => boolean,
+  ): Promise<SendOutcome | null> {
+    const slot = this.#slots.get(partitionKey) ?? { attempt: null, newerNotBefore: 0 };
+    this.#slots.set(partitionKey, slot);
+    const attempt = this.#attempt(batch, slot, mayStart);
+    slot.attempt = attempt;
     const outcome = await attempt;
-    this.#attempts.delete(partitionKey);
-    this.#note(outcome);
+    slot.attempt = null;
+    if (outcome === null) this.admission.giveBack();
+    else this.#note(outcome);
     return outcome;
   }
 
   /** Ends the attempts in flight and closes the sink. Idempotent. */
   async close(): Promise<void> {
+    this.admission.close();
     this.#closing.abort();
-    await Promise.all(this.#attempts.values());
+    await this.#attemptsEnded();
     await this.#closeSink();
   }
 
-  async #attempt(batch: OperationBatch): Promise<SendOutcome> {
+  async #attempt(batch: OperationBatch, slot: Slot, mayStart: () => boolean): Promise<SendOutcome | null> {
+    const { clock } = this.#context;
+    let startedMs: number | null = null;
+    let outcome: SendOutcome;
     try {
       const sink = this.#sink ?? (await this.#open());
-      const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(ATTEMPT_DEADLINE_MS)]);
-      return await sink.send(batch, signal);
+      if (!mayStart() || this.#closing.signal.aborted) return null;
+      startedMs = clock.now();
+      outcome = await this.#sendInTime(sink, batch);
     } catch (error) {
-      const failure =
-        error instanceof SinkError
-          ? error
-          : new SinkError('retriable', 'unknown', 'sending a batch failed unexpectedly', {
-              cause: error,
-              isAmbiguous: true,
-            });
-      return { delivered: 0, failure };
+      outcome = { delivered: 0, failure: asSinkError(error) };
+    }
+    outcome = this.#suspectDestination(outcome, batch.count);
+    if (startedMs !== null && outcome.failure?.isAmbiguous === true) {
+      slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;
+    }
+    return outcome;
+  }
+
+  /**
+   * A record that is rejected alone is its own fault, until so many in a row are rejected that it must be the
+   * destination's: a schema that doesn't fit would send every operation to the dead letters.
+   */
+  #suspectDestination(outcome: SendOutcome, count: number): SendOutcome {
+    const { delivered, failure, isNext } = outcome;
+    if (delivered > 0) this.#rejectedInARow = 0;
+    if (failure?.kind !== 'rejected' || !(isNext === true || count - delivered === 1)) return outcome;
+    this.#rejectedInARow += 1;
+    if (this.#rejectedInARow <= MOST_REJECTED_IN_A_ROW) return outcome;
+    const message = `the destination rejects every record: ${failure.message}`;
+    const remedy = 'check its schema and what it accepts, then activate the replication again';
+    return {
+      delivered,
+      failure: new SinkError('fatal', 'rejects_everything', message, { cause: failure, remedy }),
+    };
+  }
+
+  /** The attempt is cancelled at its deadline, and given up when the sink goes on all the same. */
+  async #sendInTime(sink: Sink, batch: OperationBatch): Promise<SendOutcome> {
+    const { clock } = this.#context;
+    const attempt = new AbortController();
+    const overtime = Promise.withResolvers<SendOutcome>();
+    const giveUp = (): void => {
+      const message = 'the sink did not end its work in time';
+      const failure = new SinkError('retriable', 'timeout', message, { isAmbiguous: true });
+      overtime.resolve({ delivered: 0, failure });
+    };
+    const cancel = (): void => {
+      cancelTimer();
+      attempt.abort();
+      cancelTimer = clock.schedule(OVERTIME_MS, giveUp);
+    };
+    let cancelTimer = clock.schedule(ATTEMPT_DEADLINE_MS, cancel);
+    this.#closing.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      return await Promise.race([sink.send(batch, attempt.signal), overtime.promise]);
+    } finally {
+      cancelTimer();
+      this.#closing.signal.removeEventListener('abort', cancel);
     }
   }
 
@@ -144,7 +278,11 @@ export class Destination {
 
   async #openSink(): Promise<Sink> {
     const config = this.#config;
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(CHECK_DEADLINE_MS)]);
+    const deadline = new AbortController();
+    const cancelDeadline = this.#context.clock.schedule(CHECK_DEADLINE_MS, () => {
+      deadline.abort(new SinkError('retriable', 'timeout', 'opening the destination took too long'));
+    });
+    const signal = AbortSignal.any([this.#closing.signal, deadline.signal]);
     let sink: Sink | null = null;
     try {
       const credentials =
@@ -170,6 +308,8 @@ export class Destination {
       await sink?.close();
       this.#context.metrics.activations.add(1, error instanceof SinkError ? error.code : 'unknown');
       throw error;
+    } finally {
+      cancelDeadline();
     }
     this.#context.metrics.activations.add(1, 'ok');
     this.#sink = sink;
@@ -188,13 +328,17 @@ export class Destination {
     return credentials;
   }
 
+  async #attemptsEnded(): Promise<void> {
+    for (const { attempt } of this.#slots.values()) await attempt;
+  }
+
   async #closeSink(): Promise<void> {
     const sink = this.#sink;
     this.#sink = null;
     await sink?.close();
   }
 
-  #note({ failure }: SendOutcome): void {
+  #note({ failure, delivered }: SendOutcome): void {
     const { metrics, logger, clock } = this.#context;
     metrics.publishRequests.add(1, this.id, failure?.code ?? 'ok');
     if (!failure || failure.kind === 'rejected') {
@@ -202,13 +346,42 @@ export class Destination {
       this.#state = 'ACTIVE';
       this.#lastFailure = null;
       this.#unlogged = 0;
+      this.#transportFailures = 0;
+      if (!failure || delivered > 0) this.#fatalFailures = 0;
+      this.admission.ended({ kind: 'works' });
       return;
     }
+    metrics.retries.add(1, this.id, failure.code);
     const isNew = this.#state !== 'FAILING' || this.#lastFailure?.code !== failure.code;
     this.#state = 'FAILING';
     this.#lastFailure = { code: failure.code, message: failure.message, remedy: failure.remedy };
-    if (failure.kind === 'fatal') void this.#closeSink();
-    const now = clock.now();
+    this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
+    if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
+    this.#logFailure(failure, isNew, logger, clock.now());
+    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.now());
+    else this.#fatalFailures = 0;
+    this.admission.ended({ kind: failure.kind, code: failure.code });
+  }
+
+  /** Attempts that were in flight together are one finding: the next can only come after the admission's wait. */
+  #confirmFault(failure: SinkError, now: number): void {
+    if (this.#fatalFailures > 0 && now - this.#lastFatalMs < FAULT_SPACING_MS) return;
+    this.#lastFatalMs = now;
+    this.#fatalFailures += 1;
+    if (this.#fatalFailures === FAULT_CONFIRMATIONS) this.#context.onFault(this.#config, failure);
+  }
+
+  /** The next attempt opens the sink anew; the old one is closed when nothing is in flight on it. */
+  #rebuild(): void {
+    this.#transportFailures = 0;
+    const sink = this.#sink;
+    this.#sink = null;
+    if (!sink) return;
+    void this.#attemptsEnded().then(() => sink.close());
+  }
+
+  /** What is new at once, and the same again once a minute. */
+  #logFailure(failure: SinkError, isNew: boolean, logger: Logger, now: number): void {
     this.#unlogged += 1;
     if (this.#closing.signal.aborted || (!isNew && now - this.#lastLoggedMs < REPEAT_LOG_MS)) return;
     const fields = { replication_id: this.id, code: failure.code, remedy: failure.remedy, error: failure };
@@ -216,4 +389,12 @@ export class Destination {
     this.#unlogged = 0;
     this.#lastLoggedMs = now;
   }
+}
+
+function asSinkError(error: unknown): SinkError {
+  if (error instanceof SinkError) return error;
+  return new SinkError('retriable', 'unknown', 'sending a batch failed unexpectedly', {
+    cause: error,
+    isAmbiguous: true,
+  });
 }

@@ -1,6 +1,7 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
 import { Destination, type DestinationContext } from './destination.ts';
+import { identityOf } from './replication-identity.ts';
 
 /** The destinations of this instance, one for each replication that some lane has needed. */
 export class Destinations {
@@ -40,6 +41,11 @@ export class Destinations {
     if (next && after !== null) await this.#byIdentity.get(after)?.update(next);
   }
 
+  /** The replication's destination, if some lane has needed it. */
+  find(config: ReplicationConfig): Destination | null {
+    return this.#byIdentity.get(identityOf(config)) ?? null;
+  }
+
   all(): IterableIterator<Destination> {
     return this.#byIdentity.values();
   }
@@ -49,9 +55,4 @@ export class Destinations {
     this.#byIdentity.clear();
     await Promise.all(destinations.map((destination) => destination.close()));
   }
-}
-
-/** Id and incarnation: a replication deleted and created again under its id is another one (PROTOCOL C4, C8). */
-export function identityOf(config: ReplicationConfig): string {
-  return `${config.id}#${config.created ?? ''}#${config.datamartId}#${config.type}#${config.destinationFields}`;
 }

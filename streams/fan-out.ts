@@ -1,15 +1,19 @@
 import type { DatamartPlan } from '../processors/datamart-plan.ts';
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
-import { identityOf, type Destinations } from './destinations.ts';
-import { Lane, type LaneContext, type LaneOwner } from './lane.ts';
+import type { Lane } from './lane.ts';
 import { SegmentLog } from './segment-log.ts';
+import type { SegmentPool } from './segment-pool.ts';
 import type { RecordOrigin } from './segment.ts';
 
-export interface FanOutContext extends LaneContext {
+export interface FanOutContext {
   readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
-  readonly destinations: Destinations;
+  readonly pool: SegmentPool;
 }
+
+/** Who reads the logs: the replication's lane, or null when it doesn't take part. */
+export type LaneOf = (replication: ReplicationConfig) => Lane | null;
 
 interface DatamartFanOut {
   readonly plan: DatamartPlan;
@@ -19,25 +23,20 @@ interface DatamartFanOut {
 }
 
 /**
- * A task's logs and lanes: what the compiled plans of the datamarts are in this partition.
+ * The logs of one stream of mutations, live or replayed: what the compiled plans of the datamarts are in it.
  *
- * A log is made with the first mutation that a route wants, a lane with its replication's first; both follow their plan
- * when it changes, so a replication that is paused or deleted stops at once.
+ * A log is made with the first mutation that a route wants, and read by the lanes of those of its replications that take
+ * part. Logs follow their plan when it changes.
  */
 export class FanOut {
   readonly #context: FanOutContext;
-  readonly #owner: LaneOwner;
+  readonly #laneOf: LaneOf;
   readonly #datamarts = new Map<DatamartKey, DatamartFanOut>();
-  readonly #lanes = new Map<string, Lane>();
   readonly #touched = new Set<SegmentLog>();
 
-  constructor(context: FanOutContext, owner: LaneOwner) {
+  constructor(context: FanOutContext, laneOf: LaneOf) {
     this.#context = context;
-    this.#owner = owner;
-  }
-
-  get lanes(): IterableIterator<Lane> {
-    return this.#lanes.values();
+    this.#laneOf = laneOf;
   }
 
   /** Encodes the mutation once for each route that wants it. */
@@ -62,15 +61,18 @@ export class FanOut {
     if (datamart) this.#follow(key, plan, datamart);
   }
 
-  /** Closes every lane. */
+  /** Other lanes of the datamart take part from the next mutation on; open segments are sealed (PROTOCOL A8). */
+  refresh(key: DatamartKey): void {
+    const datamart = this.#datamarts.get(key);
+    if (datamart) this.#follow(key, datamart.plan, datamart);
+  }
+
+  /** Nobody reads any more. */
   close(): void {
-    for (const lane of this.#lanes.values()) lane.close();
     for (const { logs } of this.#datamarts.values()) for (const log of logs.values()) log.setReaders([]);
-    this.#lanes.clear();
     this.#datamarts.clear();
   }
 
-  /** Gives every route its log and every replication its lane; those that are no longer wanted are closed. */
   #follow(key: DatamartKey, plan: DatamartPlan, previous: DatamartFanOut | null): DatamartFanOut {
     const { encoders, pool } = this.#context;
     const logs = new Map<string, SegmentLog>();
@@ -78,32 +80,14 @@ export class FanOut {
       logs.set(route, previous?.logs.get(route) ?? new SegmentLog(encoders[version], orderingLanes, pool));
     }
     for (const [route, log] of previous?.logs ?? []) if (!logs.has(route)) log.setReaders([]);
-    const wanted = new Set<Lane>();
     for (const { key: route, replications } of plan.routes) {
-      const lanes = replications.map((replication) => this.#laneOf(replication));
-      for (const lane of lanes) wanted.add(lane);
+      const lanes = replications.flatMap((replication) => this.#laneOf(replication) ?? []);
       logs.get(route)?.setReaders(lanes);
-    }
-    for (const replication of previous?.plan.routes.flatMap(({ replications }) => replications) ?? []) {
-      const identity = identityOf(replication);
-      const lane = this.#lanes.get(identity);
-      if (!lane || wanted.has(lane)) continue;
-      lane.close();
-      this.#lanes.delete(identity);
     }
     const logsOf = plan.routesOf.map((routes) => routes.flatMap((route) => logs.get(route.key) ?? []));
     const datamart: DatamartFanOut = { plan, logs, logsOf };
     if (plan.routes.length > 0) this.#datamarts.set(key, datamart);
     else this.#datamarts.delete(key);
     return datamart;
-  }
-
-  #laneOf(replication: Parameters<Destinations['of']>[0]): Lane {
-    const identity = identityOf(replication);
-    const existing = this.#lanes.get(identity);
-    if (existing) return existing;
-    const lane = new Lane(this.#context.destinations.of(replication), this.#owner, this.#context);
-    this.#lanes.set(identity, lane);
-    return lane;
   }
 }

@@ -5,6 +5,12 @@
  * Offsets are safe integers here (checked where they enter) and decimal strings in records.
  */
 
+/** A moment on both clocks: one may be set, the other stands still while the machine sleeps. */
+export interface Instant {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+}
+
 export interface TopicPartition {
   readonly topic: string;
   readonly partition: number;
@@ -63,10 +69,25 @@ export interface GroupListener {
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void;
   /** The group is about to rebalance: the partitions may have another owner soon. Called synchronously. */
   onRebalancing(): void;
+  /**
+   * The member is about to join anew: it does so when this resolves, or after the attempts' deadline. Nothing may start
+   * from the call on (PROTOCOL A3).
+   */
+  beforeRejoin(): Promise<void>;
+  /** The coordinator has answered a heartbeat or sync of this member; `sentAt` is when that was written. */
+  onProven(sentAt: Instant): void;
   /** Hands over a fetched batch. Called synchronously; must only take it up and return. */
   onBatch(batch: ConsumedBatch): void;
+  /** The fetch loop goes round: something was fetched, or nothing was there. */
+  onFetched(): void;
   /** The consumer can't go on by itself. */
-  onCrash(error: Error): void;
+  onCrash(crash: ConsumerCrash): void;
+}
+
+export interface ConsumerCrash {
+  readonly error: Error;
+  /** True when another consumer would come to the same end: what is in the log can't be read. */
+  readonly isHopeless: boolean;
 }
 
 /** This instance's membership in the consumer group on the mutation topics. */

@@ -1,6 +1,6 @@
 import { assertNever } from '../schemas/assert-never.ts';
 import type { SendOutcome, SinkError } from '../sinks/sink.ts';
-import { backoffMs, type Random } from './backoff.ts';
+import type { Applicant } from './admission.ts';
 import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
 import type { Linger, Lingering } from './linger.ts';
@@ -12,17 +12,20 @@ import { SegmentSlice, type MessageIdScope, type Segment } from './segment.ts';
 /** What a lane needs of its task. */
 export interface LaneOwner {
   readonly scope: MessageIdScope & { readonly topic: string };
+  /** Whether an attempt may start now (PROTOCOL A3); when not, the lane is pumped again once it may. */
+  mayAttempt(): boolean;
   /** The lane has something to deliver, or nothing more. */
   laneActive(lane: Lane, isActive: boolean): void;
   /** Operations were settled: delivered, or stored as dead letters. */
-  laneProgressed(count: number): void;
+  laneProgressed(lane: Lane, count: number): void;
+  /** A request of the lane failed; what it held is sent again unless the lane is told otherwise. */
+  laneFailed(lane: Lane): void;
   /** Stores a record that the destination rejects. Resolves when it is durable; never rejects. */
   storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void>;
 }
 
 export interface LaneContext {
   readonly clock: Clock;
-  readonly random: Random;
   readonly linger: Linger;
   readonly metrics: EngineMetrics;
   readonly pool: SegmentPool;
@@ -39,40 +42,49 @@ interface QueuedSegment {
  * The FIFO of one replication in one task: a cursor over segments, with one request in flight, retried in place.
  *
  * ```
- *            records old enough            answered, all delivered
- *   idle ───────────────────────▶ sending ─────────────────────────▶ idle
- *                                  │   ▲
- *                 failed, rejected │   │ the same records again
- *                                  ▼   │
- *                            backing off / dead-lettering
+ *            records old enough           slot at the destination          answered
+ *   idle ───────────────────────▶ applying ───────────────────▶ sending ─────────────▶ idle
+ *                                    ▲                            │  │
+ *                                    └── failed: the same again ──┘  └─ rejected ─▶ storing a dead letter ─▶ idle
  *
  *   any ── close ──▶ closed: starts nothing more; an answer that comes later counts for nothing
  * ```
  *
- * Order holds because nothing newer of an ordering lane is sent before the older was answered. A segment's bytes stay
- * until the request that reads them has ended, even after `close`.
+ * Its segments come from the live mutations, or, while it is detached, from a replay that `fed` it up to some offset.
+ * Order holds because nothing newer of an ordering lane is sent before the older was answered, and nothing newer at all
+ * while the outcome of an attempt is open (PROTOCOL A6). A segment's bytes stay until the request that reads them has
+ * ended, also after `detach` and `close`.
  */
-export class Lane implements Lingering, SegmentReader {
+export class Lane implements Lingering, SegmentReader, Applicant {
   readonly #destination: Destination;
   readonly #owner: LaneOwner;
   readonly #context: LaneContext;
   readonly #partitionKey: string;
   #queue: QueuedSegment[] = [];
-  #state: 'idle' | 'sending' | 'waiting' | 'closed' = 'idle';
+  #state: 'idle' | 'applying' | 'sending' | 'storing' | 'closed' = 'idle';
   #inFlight: QueuedSegment | null = null;
+  #inFlightEnd = 0;
+  /** A request that was in flight at a detach, and where a replay may go on when it turns out to be delivered. */
+  #outcomeOpen: { readonly entry: QueuedSegment; readonly fedTo: number } | null = null;
   /** What must be sent again as it is after a failure, before anything newer. */
   #retrying: QueuedSegment | null = null;
   #retryEnd: number | null = null;
   /** The range of a rejected request, halved until its offender is found. */
   #suspectEnd: number | null = null;
-  #attempts = 0;
-  #cancelBackoff: (() => void) | null = null;
+  /** While detached: the first offset that no replay has fed yet. Null: it follows the live mutations. */
+  #fedTo: number | null = null;
+  /** From this offset on the lane holds the partition's committable offset (PROTOCOL A8). */
+  #countedFrom = 0;
+  #hasPermit = false;
+  #lastProgressMs: number;
+  #cancelTimer: (() => void) | null = null;
 
   constructor(destination: Destination, owner: LaneOwner, context: LaneContext) {
     this.#destination = destination;
     this.#owner = owner;
     this.#context = context;
     this.#partitionKey = `${owner.scope.topic}/${owner.scope.partition}`;
+    this.#lastProgressMs = context.clock.now();
   }
 
   get destination(): Destination {
@@ -84,9 +96,27 @@ export class Lane implements Lingering, SegmentReader {
     return this.#inFlight === null && this.#queue.every(({ segment, cursor }) => cursor === segment.count);
   }
 
-  /** The first offset that isn't delivered, or null when everything is. */
+  get isDetached(): boolean {
+    return this.#fedTo !== null;
+  }
+
+  /** While detached: where a replay must go on. */
+  get fedTo(): number | null {
+    return this.#fedTo;
+  }
+
+  get countedFrom(): number {
+    return this.#countedFrom;
+  }
+
+  /** When something was last delivered, or began to wait; ms since 1970 UTC. */
+  get lastProgressMs(): number {
+    return this.#lastProgressMs;
+  }
+
+  /** The first offset that isn't delivered, or null when everything is that the live mutations held so far. */
   get position(): number | null {
-    let first: number | null = null;
+    let first = this.#fedTo;
     for (const { segment, cursor } of this.#queue) {
       if (cursor === segment.count) continue;
       const offset = segment.offset(cursor);
@@ -106,10 +136,17 @@ export class Lane implements Lingering, SegmentReader {
     return this.#queue.reduce((sum, { segment, cursor }) => sum + segment.count - cursor, 0);
   }
 
+  /** Bytes of the segments that the lane holds, alone or with others. */
+  get heldBytes(): number {
+    return this.#queue.reduce((sum, { segment }) => sum + segment.storage.data.length, 0);
+  }
+
   /** A segment of `log` begins; the lane is one of its owners. */
   enqueue(segment: Segment, log: SegmentLog): void {
     this.#queue.push({ segment, log, cursor: 0 });
-    if (this.#queue.length === 1) this.#owner.laneActive(this, true);
+    if (this.#queue.length > 1) return;
+    this.#lastProgressMs = this.#context.clock.now();
+    this.#owner.laneActive(this, true);
   }
 
   /** The segment is sealed: a lane that has delivered all of it needs it no more. */
@@ -121,39 +158,78 @@ export class Lane implements Lingering, SegmentReader {
   /** Sends if something is ready; otherwise waits until it is old enough. Called whenever records were appended. */
   pump(nowMs: number): void {
     if (this.#state !== 'idle') return;
-    const ready = this.#nextReady(nowMs);
-    if (ready) this.#send(ready);
+    if (this.#nextReady(nowMs)) this.#apply(nowMs);
     else if (!this.isIdle) this.#context.linger.wait(this);
   }
 
   sendAged(nowMs: number): boolean {
     if (this.#state !== 'idle') return false;
-    const ready = this.#nextReady(nowMs);
-    if (ready) this.#send(ready);
-    return !ready && !this.isIdle;
+    const isReady = this.#nextReady(nowMs) !== null;
+    if (isReady) this.#apply(nowMs);
+    return !isReady && !this.isIdle;
   }
 
-  /** Tries again now instead of when the backoff ends. */
-  retryNow(): void {
-    if (this.#state !== 'waiting' || !this.#cancelBackoff) return;
-    this.#cancelBackoff();
-    this.#resume();
+  /**
+   * Follows the live mutations no longer: what is queued is given up but for a request in flight, and a replay must go on
+   * at `position`. `dispatchPosition` is the first offset that the lane was not handed.
+   */
+  detach(dispatchPosition: number): void {
+    const entry = this.#inFlight;
+    const outcomeOpen = entry && { entry, fedTo: this.#positionBehindRequest() ?? dispatchPosition };
+    this.#fedTo = this.position ?? dispatchPosition;
+    this.#dropQueue();
+    this.#outcomeOpen = outcomeOpen;
+  }
+
+  /** Every operation below `offset` was handed to the detached lane. */
+  fed(offset: number): void {
+    this.#fedTo = offset;
+    this.#outcomeOpen = null;
+  }
+
+  /** A slot at the destination for the detached lane's next attempt, which holds it until it has something to send. */
+  grant(): void {
+    this.#hasPermit = true;
+  }
+
+  /**
+   * Follows the live mutations from `offset` on, which is where its replay has ended. What it was fed below is still in
+   * front of them.
+   */
+  attach(offset: number): void {
+    this.#fedTo = null;
+    this.#countedFrom = offset;
+    this.#lastProgressMs = this.#context.clock.now();
+    if (this.isIdle) this.relinquish();
+  }
+
+  /** Gives a slot back that `grant` or the destination gave, when there is nothing to send. */
+  relinquish(): void {
+    if (!this.#hasPermit) return;
+    this.#hasPermit = false;
+    this.#destination.admission.giveBack();
   }
 
   /** Starts nothing more and lets go of everything but the bytes of a request in flight. Idempotent. */
   close(): void {
     if (this.#state === 'closed') return;
+    this.#dropQueue();
     this.#state = 'closed';
-    this.#cancelBackoff?.();
-    this.#context.linger.forget(this);
-    const wasActive = this.#queue.length > 0;
-    for (const entry of this.#queue) if (entry !== this.#inFlight) this.#release(entry.segment);
-    this.#queue = [];
-    if (wasActive) this.#owner.laneActive(this, false);
+  }
+
+  /** The destination has a free slot: sends what is first now. */
+  admitted(): void {
+    this.#hasPermit = true;
+    this.#state = 'idle';
+    const now = this.#context.clock.now();
+    const entry = this.#nextReady(now);
+    if (entry) this.#send(entry);
+    else this.relinquish();
   }
 
   /** The first segment with records that are worth a request: enough of them, or old enough, or to be sent again. */
   #nextReady(nowMs: number): QueuedSegment | null {
+    if (this.#retrying) return this.#retrying;
     for (const entry of this.#queue) {
       const { segment, cursor } = entry;
       if (cursor === segment.count) continue;
@@ -163,15 +239,49 @@ export class Lane implements Lingering, SegmentReader {
     return null;
   }
 
+  /** Asks for a slot at the destination; waits first while only what is on its way may be sent. */
+  #apply(nowMs: number): void {
+    const notBefore = this.#retryEnd === null ? this.#destination.newerNotBefore(this.#partitionKey) : 0;
+    if (nowMs < notBefore) {
+      this.#cancelTimer ??= this.#context.clock.schedule(notBefore - nowMs, () => {
+        this.#cancelTimer = null;
+        this.pump(this.#context.clock.now());
+      });
+      return;
+    }
+    const earlier = this.#destination.attemptOf(this.#partitionKey);
+    this.#state = 'applying';
+    if (earlier) {
+      void earlier.then(() => {
+        if (this.#state !== 'applying') return;
+        this.#state = 'idle';
+        this.pump(this.#context.clock.now());
+      });
+    } else if (this.#hasPermit) {
+      this.admitted();
+    } else {
+      this.#destination.admission.apply(this);
+    }
+  }
+
   #send(entry: QueuedSegment): void {
+    if (!this.#owner.mayAttempt()) {
+      this.relinquish();
+      return;
+    }
     const { segment, cursor } = entry;
     const slice = new SegmentSlice(segment, cursor, this.#batchEnd(segment, cursor), this.#owner.scope);
     this.#state = 'sending';
     this.#inFlight = entry;
+    this.#inFlightEnd = slice.from + slice.count;
+    this.#retrying = null;
+    this.#hasPermit = false;
     this.#context.linger.countRequest();
-    void this.#destination.send(slice, this.#partitionKey).then((outcome) => {
-      this.#settle(entry, slice, outcome);
-    });
+    void this.#destination
+      .send(slice, this.#partitionKey, () => this.#inFlight === entry && this.#owner.mayAttempt())
+      .then((outcome) => {
+        this.#settle(entry, slice, outcome);
+      });
   }
 
   /** Where the next request ends: the destination's limits, and after a failure the range of that request or a half of it. */
@@ -192,10 +302,15 @@ export class Lane implements Lingering, SegmentReader {
     return fits;
   }
 
-  #settle(entry: QueuedSegment, slice: SegmentSlice, outcome: SendOutcome): void {
+  #settle(entry: QueuedSegment, slice: SegmentSlice, outcome: SendOutcome | null): void {
+    if (this.#inFlight !== entry) {
+      this.#settleGivenUp(entry, slice, outcome);
+      return;
+    }
     this.#inFlight = null;
-    if (this.#state === 'closed') {
-      this.#release(entry.segment);
+    if (!outcome) {
+      this.#retrying = this.#retryEnd === null && this.#suspectEnd === null ? null : entry;
+      this.#state = 'idle';
       return;
     }
     if (outcome.delivered > 0) this.#countDelivered(entry, outcome.delivered);
@@ -204,10 +319,31 @@ export class Lane implements Lingering, SegmentReader {
       this.#fail(entry, slice, outcome, failure);
       return;
     }
-    this.#attempts = 0;
     this.#retryEnd = null;
     if (this.#suspectEnd !== null && entry.cursor >= this.#suspectEnd) this.#suspectEnd = null;
     this.#goOn(entry);
+  }
+
+  /** The lane was detached or closed meanwhile. What was delivered all the same needn't be replayed. */
+  #settleGivenUp(entry: QueuedSegment, slice: SegmentSlice, outcome: SendOutcome | null): void {
+    if (this.#outcomeOpen?.entry === entry && outcome?.delivered === slice.count) {
+      this.#fedTo = this.#outcomeOpen.fedTo;
+      this.#context.metrics.operations.add(slice.count, this.#destination.id, 'delivered');
+    }
+    this.#outcomeOpen = null;
+    this.#release(entry.segment);
+  }
+
+  /** What `position` will be when the request in flight is delivered. */
+  #positionBehindRequest(): number | null {
+    let first: number | null = null;
+    for (const entry of this.#queue) {
+      const cursor = entry === this.#inFlight ? this.#inFlightEnd : entry.cursor;
+      if (cursor === entry.segment.count) continue;
+      const offset = entry.segment.offset(cursor);
+      if (first === null || offset < first) first = offset;
+    }
+    return first;
   }
 
   #fail(entry: QueuedSegment, slice: SegmentSlice, outcome: SendOutcome, failure: SinkError): void {
@@ -217,7 +353,9 @@ export class Lane implements Lingering, SegmentReader {
       case 'fatal':
         this.#retrying = entry;
         this.#retryEnd = end;
-        this.#backOff(failure);
+        this.#state = 'idle';
+        this.#owner.laneFailed(this);
+        this.pump(this.#context.clock.now());
         return;
       case 'rejected':
         this.#retryEnd = null;
@@ -226,45 +364,26 @@ export class Lane implements Lingering, SegmentReader {
           return;
         }
         this.#suspectEnd = end;
+        this.#retrying = entry;
         this.#state = 'idle';
-        this.#send(entry);
+        this.pump(this.#context.clock.now());
         return;
       default:
         assertNever(failure.kind);
     }
   }
 
-  #backOff(failure: SinkError): void {
-    const { clock, random, metrics } = this.#context;
-    const isThrottled = failure.code === 'throttled';
-    metrics.retries.add(1, this.#destination.id, failure.code);
-    this.#state = 'waiting';
-    this.#cancelBackoff = clock.schedule(backoffMs(this.#attempts, isThrottled, random), () => {
-      this.#resume();
-    });
-    this.#attempts += 1;
-  }
-
-  #resume(): void {
-    this.#cancelBackoff = null;
-    const entry = this.#retrying;
-    this.#retrying = null;
-    this.#state = 'idle';
-    if (entry) this.#send(entry);
-  }
-
   /** The record at the cursor can never be accepted: it counts as done once it is stored in the dead letters. */
   #storeRejected(entry: QueuedSegment, failure: SinkError): void {
-    this.#state = 'waiting';
+    this.#state = 'storing';
     void this.#owner
       .storeRejected(entry.segment.offset(entry.cursor), this.#destination.id, failure)
       .then(() => {
-        if (this.#state === 'closed') return;
+        if (this.#state !== 'storing' || !this.#queue.includes(entry)) return;
         this.#context.metrics.operations.add(1, this.#destination.id, 'rejected');
         entry.cursor += 1;
         this.#suspectEnd = null;
-        this.#attempts = 0;
-        this.#owner.laneProgressed(1);
+        this.#owner.laneProgressed(this, 1);
         this.#goOn(entry);
       });
   }
@@ -275,9 +394,8 @@ export class Lane implements Lingering, SegmentReader {
       if (entry.segment.isSealed) this.#drop(entry);
       else entry.log.drained(entry.segment);
     }
-    const now = this.#context.clock.now();
-    if (this.#suspectEnd !== null && this.#queue.includes(entry)) this.#send(entry);
-    else this.pump(now);
+    if (this.#suspectEnd !== null && this.#queue.includes(entry)) this.#retrying = entry;
+    this.pump(this.#context.clock.now());
   }
 
   #countDelivered(entry: QueuedSegment, count: number): void {
@@ -297,13 +415,33 @@ export class Lane implements Lingering, SegmentReader {
     metrics.observeDelivery((now - entry.segment.arrival(runStart)) / 1_000, end - runStart);
     metrics.operations.add(count, this.#destination.id, 'delivered');
     entry.cursor = end;
-    this.#owner.laneProgressed(count);
+    this.#lastProgressMs = now;
+    this.#owner.laneProgressed(this, count);
   }
 
   #drop(entry: QueuedSegment): void {
     this.#queue.splice(this.#queue.indexOf(entry), 1);
     this.#release(entry.segment);
     if (this.#queue.length === 0) this.#owner.laneActive(this, false);
+  }
+
+  /** Gives up everything that is queued, and every plan to send. */
+  #dropQueue(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+    this.#context.linger.forget(this);
+    this.#destination.admission.withdraw(this);
+    this.relinquish();
+    const wasActive = this.#queue.length > 0;
+    for (const entry of this.#queue) if (entry !== this.#inFlight) this.#release(entry.segment);
+    this.#queue = [];
+    this.#inFlight = null;
+    this.#outcomeOpen = null;
+    this.#retrying = null;
+    this.#retryEnd = null;
+    this.#suspectEnd = null;
+    this.#state = 'idle';
+    if (wasActive) this.#owner.laneActive(this, false);
   }
 
   #release(segment: Segment): void {

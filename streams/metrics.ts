@@ -62,13 +62,14 @@ export class EngineMetrics {
   readonly activations = new CounterFamily(['code']);
   readonly rebalances = new CounterFamily([]);
   readonly restarts = new CounterFamily([]);
+  readonly detaches = new CounterFamily(['replication_id']);
+  readonly lostOffsets = new CounterFamily(['replication_id']);
   /** Delivered operations by document type and operation: `docType * 2 + op`. */
   readonly documents = new Float64Array(DOCUMENT_TYPES.length * OPERATION_NAMES.length);
   readonly #deliveryCounts = new Float64Array(DELIVERY_BUCKETS.length + 1);
   #deliverySum = 0;
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
     this.#counter('mutations_total', 'Mutations taken from a topic, by what became of them', this.mutations);
     this.#counter('operations_total', 'Operations by replication and result', this.operations);
     this.#counter('publish_requests_total', 'Requests to a destination by outcome', this.publishRequests);
@@ -83,6 +84,12 @@ export class EngineMetrics {
     this.#counter('activations_total', 'Destinations opened and checked, by outcome', this.activations);
     this.#counter('rebalances_total', 'Rebalances of the consumer group seen', this.rebalances);
     this.#counter('restarts_total', 'Restarts of the consumer', this.restarts);
+    this.#counter('detaches_total', 'Times a partition stopped waiting for a replication', this.detaches);
+    this.#counter(
+      'lost_offsets_total',
+      'Offsets that retention took before a replication had them',
+      this.lostOffsets,
+    );
     this.#register('documents_total', 'Operations delivered, by document type and operation', 'counter', () =>
       DOCUMENT_TYPES.flatMap((docType, i) =>
         OPERATION_NAMES.map((op, j) => ({
@@ -92,6 +99,11 @@ export class EngineMetrics {
       ).filter(({ value }) => value > 0),
     );
     this.#registerDeliveryHistogram();
+  }
+
+  /** Adds the metrics of the process itself: CPU, memory, event loop, garbage collection. Called once per process. */
+  collectProcessMetrics(): void {
+    collectDefaultMetrics({ register: this.registry });
   }
 
   /** Adds a gauge whose samples are asked for at every scrape. */
@@ -113,7 +125,13 @@ export class EngineMetrics {
 
   /** A deleted replication's series end. */
   forgetReplication(id: string): void {
-    for (const family of [this.operations, this.publishRequests, this.retries])
+    for (const family of [
+      this.operations,
+      this.publishRequests,
+      this.retries,
+      this.detaches,
+      this.lostOffsets,
+    ])
       family.remove('replication_id', id);
   }
 

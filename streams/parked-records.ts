@@ -1,11 +1,14 @@
-import { copyRecord, type DeadLetterCause, type DeadLetters } from './dead-letters.ts';
+import {
+  copyRecord,
+  type DeadLetter,
+  type DeadLetterCause,
+  type DeadLetters,
+  type StoreOptions,
+} from './dead-letters.ts';
 import type { ConsumedRecord } from './kafka-port.ts';
 
-export interface ParkedRecordsOptions {
+export interface ParkedRecordsOptions extends StoreOptions {
   readonly deadLetters: DeadLetters;
-  readonly signal: AbortSignal;
-  /** The dead letters can't be reached, or can again. */
-  readonly onWaiting: (isWaiting: boolean) => void;
   /** So many records are durable and hold their offsets no more. */
   readonly onStored: (count: number) => void;
 }
@@ -17,7 +20,7 @@ export interface ParkedRecordsOptions {
 export class ParkedRecords {
   readonly #options: ParkedRecordsOptions;
   readonly #offsets = new Set<number>();
-  #unstored: { record: ConsumedRecord; cause: DeadLetterCause }[] = [];
+  #unstored: DeadLetter[] = [];
   #isStoring = false;
 
   constructor(options: ParkedRecordsOptions) {
@@ -41,11 +44,11 @@ export class ParkedRecords {
   async store(): Promise<void> {
     if (this.#isStoring) return;
     this.#isStoring = true;
-    const { deadLetters, signal, onWaiting, onStored } = this.#options;
+    const { deadLetters, onStored } = this.#options;
     while (this.#unstored.length > 0) {
       const letters = this.#unstored;
       this.#unstored = [];
-      if (!(await deadLetters.store(letters, signal, onWaiting))) break;
+      if (!(await deadLetters.store(letters, this.#options))) break;
       for (const { record } of letters) this.#offsets.delete(record.offset);
       onStored(letters.length);
     }

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type {
   CommittedOffset,
   Generation,
@@ -7,59 +6,33 @@ import type {
   OffsetToCommit,
   TopicPartition,
 } from '../kafka-port.ts';
+import { SESSION_TIMEOUT_MS } from '../lease.ts';
 import type { Logger } from '../logger.ts';
-import { byTopic, safeOffset, type Cluster, type OffsetCommitTopic } from './cluster.ts';
+import { byTopic, safeOffset, type Cluster } from './cluster.ts';
 import type { FetchedBatch } from './fetched-batch.ts';
 import { assertFetchingIsPatched } from './kafkajs-patches.ts';
 import type { Consumer, KafkaClient } from './kafkajs.ts';
 import { PartitionAssigners } from './kafkajs.ts';
+import {
+  groupOf,
+  listenToMembership,
+  observeMemberships,
+  type Coordinator,
+  type KafkajsGroup,
+} from './membership.ts';
 
 /** RELIABILITY 5.2 and PROTOCOL A3: a killed member is noticed after 24 s; heartbeats come every 3 s. */
-const GROUP_TIMING = { sessionTimeout: 24_000, heartbeatInterval: 3_000, rebalanceTimeout: 60_000 };
+const GROUP_TIMING = {
+  sessionTimeout: SESSION_TIMEOUT_MS,
+  heartbeatInterval: 3_000,
+  rebalanceTimeout: 60_000,
+};
+/** A codec that nobody knows and a batch that is no batch stay what they are. */
+const HOPELESS_ERRORS: ReadonlySet<string> = new Set(['KafkaJSNotImplemented', 'CorruptRecordBatchError']);
 /** One fetch of a broker; kafkajs keeps up to about three times this in memory. */
 const FETCH_BYTES = { maxBytes: 8 * 1024 * 1024, maxBytesPerPartition: 1024 * 1024, minBytes: 1 };
 /** Also how late a resumed partition may start fetching when all were paused. */
 const MAX_WAIT_MS = 250;
-
-interface KafkajsConsumerGroup {
-  readonly cluster: Cluster;
-  readonly groupId: string;
-  readonly memberId: string | null;
-  readonly generationId: number | null;
-  readonly offsetManager: { getCoordinator(): Promise<Coordinator> };
-}
-
-interface Coordinator {
-  offsetCommit(request: {
-    groupId: string;
-    memberId: string;
-    groupGenerationId: number;
-    topics: readonly OffsetCommitTopic[];
-  }): Promise<unknown>;
-  offsetFetch(request: {
-    groupId: string;
-    topics: readonly { topic: string; partitions: readonly { partition: number }[] }[];
-  }): Promise<{
-    responses: readonly {
-      topic: string;
-      partitions: readonly { partition: number; offset: string; metadata: string | null }[];
-    }[];
-  }>;
-}
-
-/**
- * kafkajs hides the member's generation and offers no commit of one try (PROTOCOL A4). The group object that knows both
- * is found by its cluster: an assigner is handed the consumer's cluster, and a group that connects notes its own.
- */
-const groupOfCluster = new WeakMap<Cluster, KafkajsConsumerGroup>();
-const ConsumerGroupClass = createRequire(import.meta.url)('kafkajs/src/consumer/consumerGroup') as {
-  prototype: { connect(this: KafkajsConsumerGroup): Promise<void> };
-};
-const connectGroup = ConsumerGroupClass.prototype.connect;
-ConsumerGroupClass.prototype.connect = function (this: KafkajsConsumerGroup) {
-  groupOfCluster.set(this.cluster, this);
-  return connectGroup.call(this);
-};
 
 /** `GroupConsumer` over kafkajs. Offsets are never committed by kafkajs itself, and no sink is awaited in its callback. */
 export class KafkajsGroupConsumer implements GroupConsumer {
@@ -93,6 +66,14 @@ export class KafkajsGroupConsumer implements GroupConsumer {
 
   async start(listener: GroupListener): Promise<void> {
     const { events } = this.#consumer;
+    observeMemberships();
+    if (!this.#cluster) throw new Error('kafkajs handed no cluster to its assigner');
+    listenToMembership(this.#cluster, {
+      beforeJoin: () => (this.#isStopped ? Promise.resolve() : listener.beforeRejoin()),
+      onProven: (sentAt) => {
+        if (!this.#isStopped) listener.onProven(sentAt);
+      },
+    });
     this.#consumer.on(events.REBALANCING, () => {
       if (!this.#isStopped) listener.onRebalancing();
     });
@@ -105,7 +86,11 @@ export class KafkajsGroupConsumer implements GroupConsumer {
       listener.onAssigned(partitions, this.#generation());
     });
     this.#consumer.on(events.CRASH, ({ payload }) => {
-      if (!payload.restart && !this.#isStopped) listener.onCrash(payload.error);
+      if (payload.restart || this.#isStopped) return;
+      listener.onCrash({ error: payload.error, isHopeless: HOPELESS_ERRORS.has(payload.error.name) });
+    });
+    this.#consumer.on(events.FETCH, () => {
+      listener.onFetched();
     });
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topics: [...this.#topics], fromBeginning: true });
@@ -189,8 +174,8 @@ export class KafkajsGroupConsumer implements GroupConsumer {
     this.#logger.debug({}, 'left the group');
   }
 
-  #group(): KafkajsConsumerGroup {
-    const group = this.#cluster && groupOfCluster.get(this.#cluster);
+  #group(): KafkajsGroup {
+    const group = this.#cluster && groupOf(this.#cluster);
     if (!group) throw new Error('the consumer has not joined the group yet');
     return group;
   }

@@ -14,6 +14,8 @@ import type {
   TopicPartition,
 } from '../../streams/kafka-port.ts';
 
+const HEARTBEAT_MS = 3_000;
+
 export interface StoredRecord {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
@@ -30,6 +32,8 @@ export class InMemoryKafka {
   readonly #logs = new Map<string, StoredRecord[]>();
   readonly #commits = new Map<string, { offset: number; metadata: string }>();
   readonly #starts = new Map<string, number>();
+  /** Reads that wait for records. */
+  readonly #readers = new Set<() => void>();
   #generationId = 0;
   /** When set, asked before every produce; a returned error is thrown. */
   produceFault: ((topic: string, records: readonly ProducedRecord[]) => Error | null) | null = null;
@@ -52,6 +56,8 @@ export class InMemoryKafka {
   append(at: TopicPartition, record: Partial<StoredRecord>): number {
     const log = this.log(at);
     log.push({ key: null, value: null, headers: {}, timestamp: this.#clock.now(), ...record });
+    for (const wake of this.#readers) wake();
+    this.#readers.clear();
     return log.length - 1;
   }
 
@@ -103,7 +109,7 @@ export class InMemoryKafka {
 
   /** A port for one instance; `member` is how the test drives its membership. */
   instance(): { port: KafkaPort; member: InMemoryMember } {
-    const member = new InMemoryMember(this);
+    const member = new InMemoryMember(this, this.#clock);
     const port: KafkaPort = {
       groupConsumer: () => member,
       partitionReader: () => this.#reader(),
@@ -116,8 +122,12 @@ export class InMemoryKafka {
     return {
       bounds: (at) => Promise.resolve({ start: this.startOf(at), end: this.log(at).length }),
       read: async (at, offset, maxWaitMs) => {
+        if (offset < this.startOf(at)) throw new Error('OFFSET_OUT_OF_RANGE');
         if (offset >= this.log(at).length) {
-          await new Promise<void>((resolve) => this.#clock.schedule(maxWaitMs, resolve));
+          await new Promise<void>((resolve) => {
+            this.#readers.add(resolve);
+            this.#clock.schedule(maxWaitMs, resolve);
+          });
         }
         return this.read(at, offset);
       },
@@ -143,12 +153,16 @@ export class InMemoryKafka {
 /** One member of the group, driven by hand: `assign` makes a generation, `poll` delivers a batch of every running partition. */
 export class InMemoryMember implements GroupConsumer {
   readonly #kafka: InMemoryKafka;
+  readonly #clock: Clock;
   readonly #positions = new Map<string, { at: TopicPartition; offset: number; isPaused: boolean }>();
   #listener: GroupListener | null = null;
   isStopped = false;
+  /** While true no heartbeat is answered. */
+  isMute = false;
 
-  constructor(kafka: InMemoryKafka) {
+  constructor(kafka: InMemoryKafka, clock: Clock) {
     this.#kafka = kafka;
+    this.#clock = clock;
   }
 
   /** Gives these partitions to this member, in a new generation. */
@@ -156,12 +170,33 @@ export class InMemoryMember implements GroupConsumer {
     const generationId = this.#kafka.nextGeneration();
     this.#positions.clear();
     for (const at of partitions) this.#positions.set(key(at), { at, offset: 0, isPaused: true });
+    this.#prove();
     this.#listener?.onAssigned(partitions, { generationId, memberId: 'member' });
+  }
+
+  /** Heartbeats, until the member is stopped. */
+  #beat(): void {
+    if (this.isStopped) return;
+    this.#prove();
+    this.#clock.schedule(HEARTBEAT_MS, () => {
+      this.#beat();
+    });
+  }
+
+  #prove(): void {
+    if (this.isMute) return;
+    this.#listener?.onProven({ wallMs: this.#clock.now(), monotonicMs: this.#clock.monotonic() });
   }
 
   /** The coordinator asks for a rebalance. */
   rebalancing(): void {
     this.#listener?.onRebalancing();
+  }
+
+  /** The member joins anew as soon as the application lets it; `assign` gives it partitions again. */
+  async rejoin(): Promise<void> {
+    this.#listener?.onRebalancing();
+    await this.#listener?.beforeRejoin();
   }
 
   /** Fetches once from every partition that isn't paused. Returns the number of records handed over. */
@@ -189,6 +224,7 @@ export class InMemoryMember implements GroupConsumer {
 
   start(listener: GroupListener): Promise<void> {
     this.#listener = listener;
+    this.#beat();
     return Promise.resolve();
   }
 

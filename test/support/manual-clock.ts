@@ -14,6 +14,10 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
+  monotonic(): number {
+    return this.#now;
+  }
+
   schedule(delayMs: number, task: () => void): () => void {
     const id = this.#nextId;
     this.#nextId += 1;

@@ -3,17 +3,19 @@ import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../../schemas/record-decoder.ts';
 import { SinkRegistry } from '../../sinks/registry.ts';
+import type { SinkAdapter } from '../../sinks/sink.ts';
 import { ReplicationApplication } from '../../streams/application.ts';
 import type { TopicPartition } from '../../streams/kafka-port.ts';
 import type { Logger } from '../../streams/logger.ts';
 import { EngineMetrics } from '../../streams/metrics.ts';
-import type { SchemaLoader } from '../../streams/stream-task.ts';
+import type { SchemaLoader } from '../../streams/schema-loader.ts';
 import { InMemoryKafka, type InMemoryMember } from './in-memory-kafka.ts';
 import { ManualClock, settle } from './manual-clock.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
 export const MUTATIONS = 'datamart-mutations';
 const CONFIG = { topic: 'replication-config', partition: 0 };
+export const STATUS = { topic: 'replication-status', partition: 0 };
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
 export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
@@ -58,6 +60,7 @@ export class TopologyTestDriver {
   readonly application: ReplicationApplication;
   readonly logs: LogLine[] = [];
   areSchemasClosed = false;
+  #isDead = false;
 
   constructor(options: DriverOptions = {}) {
     this.clock = options.clock ?? new ManualClock();
@@ -65,7 +68,7 @@ export class TopologyTestDriver {
     this.sinks = options.sinks ?? new ScriptedSinks();
     const { port, member } = this.kafka.instance();
     this.member = member;
-    const registry = new SinkRegistry([this.sinks.adapter]);
+    const registry = new SinkRegistry([this.#mortal(this.sinks.adapter)]);
     this.table = new ReplicationTable({
       types: new Map([[this.sinks.adapter.type, this.sinks.adapter]]),
       checkCredentialsUri: () => null,
@@ -76,11 +79,18 @@ export class TopologyTestDriver {
     };
     this.application = new ReplicationApplication({
       groupId: 'group',
-      topics: { mutations: [MUTATIONS], replicationConfig: CONFIG.topic, deadLetters: DEAD_LETTERS.topic },
+      instance: 'instance-1',
+      topics: {
+        mutations: [MUTATIONS],
+        replicationConfig: CONFIG.topic,
+        replicationStatus: STATUS.topic,
+        deadLetters: DEAD_LETTERS.topic,
+      },
       delivery: {
         memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
         windowRecords: options.windowRecords ?? 10_000,
         windowBytes: 32 * 1024 * 1024,
+        detachAfterMs: 30_000,
       },
       startFrom: 'earliest',
       kafka: port,
@@ -99,7 +109,14 @@ export class TopologyTestDriver {
         options.checkTopics ??
         (() => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) })),
       metrics: this.metrics,
-      clock: this.clock,
+      clock: {
+        now: () => this.clock.now(),
+        monotonic: () => this.clock.monotonic(),
+        schedule: (delayMs, task) =>
+          this.clock.schedule(delayMs, () => {
+            if (!this.#isDead) task();
+          }),
+      },
       random: () => 0.5,
       logger: this.#logger(),
     });
@@ -145,6 +162,11 @@ export class TopologyTestDriver {
     await this.clock.advance(ms);
   }
 
+  /** What a new owner waits for before its first attempt when the last one was not quiet (PROTOCOL A3). */
+  async quietTime(): Promise<void> {
+    await this.clock.advance(10_000);
+  }
+
   /** Values of `op` records in a scrape, for a metric with exactly these labels. */
   async metric(name: string, labels: Record<string, string | number> = {}): Promise<number | undefined> {
     const found = await this.metrics.registry.getSingleMetric(`datamart_replication_${name}`)?.get();
@@ -156,17 +178,38 @@ export class TopologyTestDriver {
   }
 
   async close(): Promise<void> {
+    if (this.#isDead) return;
     const closed = this.application.close(0);
-    await this.clock.advance(1_000);
+    await this.clock.advance(4_000);
     await closed;
   }
 
   /** The instance dies: nothing more comes of it, not even a commit. */
   async kill(): Promise<void> {
     const { member } = this;
+    this.#isDead = true;
     member.isStopped = true;
     this.kafka.nextGeneration();
     await settle();
+  }
+
+  /** The adapter's sinks as a process has them: once it is dead nothing is sent and no answer comes. */
+  #mortal<Config>(adapter: SinkAdapter<Config>): SinkAdapter<Config> {
+    return {
+      ...adapter,
+      open: async (options) => {
+        const sink = await adapter.open(options);
+        return {
+          limits: sink.limits,
+          check: (signal) => sink.check(signal),
+          close: () => sink.close(),
+          send: async (batch, signal) => {
+            const outcome = this.#isDead ? null : await sink.send(batch, signal);
+            return this.#isDead || !outcome ? new Promise(() => undefined) : outcome;
+          },
+        };
+      },
+    };
   }
 
   #logger(): Logger {

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { SinkError, type SendOutcome } from '../../sinks/sink.ts';
+import { encodeCommitMetadata, parseCommitMetadata } from '../../streams/commit-metadata.ts';
 import { rejected, unavailable } from '../support/scripted-sink.ts';
 import {
   aMutation,
@@ -173,7 +174,7 @@ test('a replication that is created, paused, activated and deleted takes effect 
   driver.produce(activity(5));
   await driver.run();
   expect(driver.sinks.received('a')).toEqual([activityOperation(2), activityOperation(4)]);
-  expect(driver.sinks.closed).toEqual(['a']);
+  expect(driver.sinks.closed).toEqual(['a', 'a']);
 });
 
 test('a paused replication no longer holds the offset', async () => {
@@ -247,6 +248,8 @@ test('after a crash everything that was not committed is delivered again, in ord
   await second.start();
   second.produce(activity(5));
   await second.run(1_500);
+  expect(first.sinks.received('a')).toHaveLength(5);
+  await second.quietTime();
   const all = [0, 1, 2, 3, 4];
   expect(first.sinks.received('a')).toEqual([...all, ...all, 5].map((n) => activityOperation(n)));
   expect(second.kafka.committed(second.partition())?.offset).toBe(6);
@@ -291,14 +294,21 @@ test('a task is not kept when another one has committed in between', async () =>
   driver.kafka.setCommitted(
     driver.partition(),
     0,
-    JSON.stringify({ task: 'another', x: [['r', 0, 'DETACHED']], s: [] }),
+    encodeCommitMetadata({
+      task: 'another',
+      x: [{ replication: 7, position: 0, kind: 'DETACHED' }],
+      list: null,
+      s: [],
+      isQuiet: false,
+    }),
   );
   driver.member.assign([driver.partition()]);
   await driver.clock.advance(100);
   await driver.run(1_500);
+  await driver.quietTime();
   expect(driver.sinks.received('a')).toEqual([activityOperation(1), activityOperation(1)]);
-  expect(JSON.parse(driver.kafka.committed(driver.partition())?.metadata ?? '{}')).toMatchObject({
-    x: [['r', 0, 'DETACHED']],
+  expect(parseCommitMetadata(driver.kafka.committed(driver.partition())?.metadata ?? null)).toMatchObject({
+    x: [{ replication: 7, position: 0, kind: 'DETACHED' }],
   });
 });
 
@@ -321,6 +331,7 @@ test('goes on at the log’s start and says so when retention has passed the com
   driver.kafka.deleteBefore(driver.partition(), 3);
   await driver.start();
   await driver.run(1_500);
+  await driver.quietTime();
   expect(driver.sinks.received('a')).toEqual([activityOperation(3)]);
   expect(await driver.metric('offset_resets_total', { partition: '0' })).toBe(1);
   expect(driver.logs.some(({ level, msg }) => level === 'error' && msg.includes('1 to 2 are lost'))).toBe(

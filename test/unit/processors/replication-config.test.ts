@@ -35,7 +35,7 @@ const EVENT_HUBS = { id: '81', datamart_id: '1649', type: 'AZURE_EVENT_HUBS', ev
 
 function judge(record: unknown, previous: ReplicationConfig | null = null, key = '80') {
   const value = Buffer.isBuffer(record) ? record : Buffer.from(JSON.stringify(record));
-  return judgeConfig(key, value, previous, rules);
+  return judgeConfig(key, value, 7, previous, rules);
 }
 
 function accepted(record: unknown, key = '80'): ReplicationConfig {

@@ -17,7 +17,7 @@ function apply(table: ReplicationTable, id: string, fields: Record<string, unkno
     version: 1,
     ...fields,
   };
-  return table.apply(id, record && Buffer.from(JSON.stringify(record)));
+  return table.apply(id, record && Buffer.from(JSON.stringify(record)), 0);
 }
 
 test('replications that want the same in the same encoding share a route', () => {
@@ -58,7 +58,7 @@ test('a datamart is known while it has a replication, whatever its status', () =
 test('a refused record leaves the last good one in force', () => {
   const table = aTable();
   apply(table, 'a', {});
-  expect(table.apply('a', Buffer.from('nonsense'))).toMatchObject({ kind: 'refused', id: 'a' });
+  expect(table.apply('a', Buffer.from('nonsense'), 1)).toMatchObject({ kind: 'refused', id: 'a' });
   expect(table.get('a')?.status).toBe('ACTIVE');
 });
 

@@ -1,5 +1,6 @@
 import { expect, test } from '@jest/globals';
-import { claimOf, commitMetadata } from '../../../streams/claim.ts';
+import { claimOf } from '../../../streams/claim.ts';
+import { encodeCommitMetadata } from '../../../streams/commit-metadata.ts';
 
 const commit = (offset: number | null, metadata: string | null = null) => ({
   topic: 't',
@@ -16,8 +17,13 @@ test('a partition without commit starts at the log’s start, or its end when to
 });
 
 test('keeps a task only when the commit names it', () => {
-  const carried = { x: [['r', 5, 'DETACHED']], s: [] };
-  const metadata = commitMetadata('mine', carried);
+  const carried = {
+    x: [{ replication: 7, position: 5, kind: 'DETACHED' as const }],
+    list: null,
+    s: [],
+    isQuiet: false,
+  };
+  const metadata = encodeCommitMetadata({ ...carried, task: 'mine' });
   expect(claimOf(commit(12, metadata), 'earliest', 'mine')).toMatchObject({
     offset: 12,
     isKept: true,
@@ -43,7 +49,7 @@ test.each(['', 'x', '[]', 'null', '{"task":5,"x":7}'])(
   (text) => {
     expect(claimOf(commit(12, text), 'earliest', null)).toMatchObject({
       isKept: false,
-      carried: { x: [], s: [] },
+      carried: { task: null, x: [], s: [], isReadable: false },
     });
   },
 );

@@ -1,0 +1,194 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
+import type { OwnPosition, OwnPositionKind } from './commit-metadata.ts';
+import type { Destinations } from './destinations.ts';
+import { Lane, type LaneContext, type LaneOwner } from './lane.ts';
+import { identityHash, identityOf } from './replication-identity.ts';
+
+export interface LanesContext extends LaneContext {
+  readonly destinations: Destinations;
+}
+
+/** A replication that nothing is sent to. */
+export interface Parked {
+  readonly kind: OwnPositionKind;
+  /** Where it goes on; null: nowhere, it begins anew. */
+  readonly position: number | null;
+}
+
+/** The last interval that a replication was not sent, `[from, to)`. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+interface Entry {
+  readonly config: ReplicationConfig;
+  readonly hash: number;
+  served: Lane | Parked;
+  /** True when what it missed before its last activation is to be sent, whatever becomes of the activation. */
+  keepsPosition: boolean;
+  /** The gap that isn't durable yet: its start travels with the commits until it is. */
+  openGap: Gap | null;
+}
+
+/**
+ * The replications of one partition: the lane of each that is served, the position of each that is parked.
+ *
+ * A replication without entry follows the live mutations and has had none yet. The own positions are what no commit may
+ * leave out (PROTOCOL A1): those of parked and detached replications, of lanes that still deliver what a replay fed
+ * them, and the start of a gap that isn't durable. Positions of replications that nobody knows (yet) are carried over
+ * unchanged.
+ */
+export class Lanes {
+  readonly #context: LanesContext;
+  readonly #owner: LaneOwner;
+  readonly #entries = new Map<string, Entry>();
+  #unknown: readonly OwnPosition[] = [];
+
+  constructor(context: LanesContext, owner: LaneOwner) {
+    this.#context = context;
+    this.#owner = owner;
+  }
+
+  /** Every lane, live or detached. */
+  *all(): Generator<Lane> {
+    for (const { served } of this.#entries.values()) if (served instanceof Lane) yield served;
+  }
+
+  /** Every parked replication that has a position. */
+  *parked(): Generator<{
+    readonly config: ReplicationConfig;
+    readonly kind: OwnPositionKind;
+    readonly position: number;
+  }> {
+    for (const { config, served } of this.#entries.values()) {
+      if (!(served instanceof Lane) && served.position !== null)
+        yield { config, kind: served.kind, position: served.position };
+    }
+  }
+
+  /** The lane through which live mutations go to the replication; null while it is detached or parked. */
+  liveLaneOf(config: ReplicationConfig): Lane | null {
+    const served = this.#entries.get(identityOf(config))?.served;
+    if (served instanceof Lane) return served.isDetached ? null : served;
+    return served ? null : this.#open(config);
+  }
+
+  laneOf(config: ReplicationConfig): Lane | null {
+    const served = this.#entries.get(identityOf(config))?.served;
+    return served instanceof Lane ? served : null;
+  }
+
+  /** Null when it is served, or isn't known here. */
+  parkedOf(config: ReplicationConfig): Parked | null {
+    const served = this.#entries.get(identityOf(config))?.served;
+    return !served || served instanceof Lane ? null : served;
+  }
+
+  keepsPosition(config: ReplicationConfig): boolean {
+    return this.#entries.get(identityOf(config))?.keepsPosition ?? false;
+  }
+
+  /** A lane that goes on at `position`, fed by a replay. */
+  openDetached(config: ReplicationConfig, position: number): Lane {
+    const lane = this.#open(config);
+    lane.detach(position);
+    const entry = this.#entries.get(identityOf(config));
+    if (entry) entry.keepsPosition = true;
+    return lane;
+  }
+
+  /** A lane that follows the live mutations from now on, while the gap that this leaves is made durable. */
+  openWithGap(config: ReplicationConfig, gap: Gap): void {
+    this.#open(config);
+    const entry = this.#entries.get(identityOf(config));
+    if (entry) entry.openGap = gap;
+  }
+
+  /** The gap is durable: its start needn't travel any more. */
+  gapStored(config: ReplicationConfig, gap: Gap): void {
+    const entry = this.#entries.get(identityOf(config));
+    if (entry?.openGap === gap) entry.openGap = null;
+  }
+
+  /** Nothing more is sent to the replication; a lane's first undelivered offset is kept, else `position`. */
+  park(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
+    const identity = identityOf(config);
+    const previous = this.#entries.get(identity);
+    let at = position;
+    if (previous?.served instanceof Lane) {
+      if (position !== null) at = previous.served.position ?? position;
+      previous.served.close();
+    } else if (previous) {
+      at = previous.served.position;
+    }
+    this.#entries.set(identity, {
+      config,
+      hash: identityHash(config),
+      served: { position: at, kind },
+      keepsPosition: false,
+      openGap: null,
+    });
+  }
+
+  /** Forgets lane and position: deleted, or to follow the live mutations from now on. */
+  forget(config: ReplicationConfig): void {
+    const identity = identityOf(config);
+    const entry = this.#entries.get(identity);
+    if (entry?.served instanceof Lane) entry.served.close();
+    this.#entries.delete(identity);
+    const hash = identityHash(config);
+    this.#unknown = this.#unknown.filter(({ replication }) => replication !== hash);
+  }
+
+  /** Positions of a commit whose replications aren't in the table. */
+  carryOver(positions: readonly OwnPosition[]): void {
+    this.#unknown = positions;
+  }
+
+  /** Takes the position that was carried for a replication the table didn't know. */
+  takeCarried(config: ReplicationConfig): OwnPosition | null {
+    if (this.#unknown.length === 0) return null;
+    const hash = identityHash(config);
+    const found = this.#unknown.find(({ replication }) => replication === hash) ?? null;
+    if (found) this.#unknown = this.#unknown.filter((position) => position !== found);
+    return found;
+  }
+
+  /** What every commit must carry beside its offset. */
+  ownPositions(): readonly OwnPosition[] {
+    const positions = [...this.#unknown];
+    for (const { hash, served, openGap } of this.#entries.values()) {
+      if (openGap) {
+        positions.push({ replication: hash, position: openGap.from, kind: 'PAUSED' });
+      } else if (!(served instanceof Lane)) {
+        const { kind, position } = served;
+        if (position !== null) positions.push({ replication: hash, position, kind });
+      } else {
+        const { position } = served;
+        if (position !== null && (served.isDetached || position < served.countedFrom))
+          positions.push({ replication: hash, position, kind: 'DETACHED' });
+      }
+    }
+    return positions;
+  }
+
+  /** Closes every lane. */
+  close(): void {
+    for (const lane of this.all()) lane.close();
+    this.#entries.clear();
+  }
+
+  #open(config: ReplicationConfig): Lane {
+    const lane = new Lane(this.#context.destinations.of(config), this.#owner, this.#context);
+    const hash = identityHash(config);
+    this.#entries.set(identityOf(config), {
+      config,
+      hash,
+      served: lane,
+      keepsPosition: false,
+      openGap: null,
+    });
+    return lane;
+  }
+}

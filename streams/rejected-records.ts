@@ -1,0 +1,61 @@
+import type { SinkError } from '../sinks/sink.ts';
+import type { Random } from './backoff.ts';
+import { sleep, type Clock } from './clock.ts';
+import { copyRecord, type DeadLetterCause, type DeadLetters, type StoreOptions } from './dead-letters.ts';
+import type { ConsumedRecord, PartitionReader, TopicPartition } from './kafka-port.ts';
+import type { Logger } from './logger.ts';
+
+const READ_ATTEMPTS = 5;
+
+export interface RejectedRecordsContext {
+  readonly deadLetters: DeadLetters;
+  readonly reader: PartitionReader;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Stores the mutations whose operations a destination can never accept, with their original bytes, as dead letters. */
+export class RejectedRecords {
+  readonly #context: RejectedRecordsContext;
+  readonly #scope: TopicPartition;
+  readonly #storing: StoreOptions;
+
+  constructor(context: RejectedRecordsContext, scope: TopicPartition, storing: StoreOptions) {
+    this.#context = context;
+    this.#scope = scope;
+    this.#storing = storing;
+  }
+
+  /** Resolves when the dead letter is durable, or the task was closed. Never rejects. */
+  async store(offset: number, replicationId: string, error: SinkError): Promise<void> {
+    const record = await this.#readAgain(offset);
+    const { topic, partition } = this.#scope;
+    const cause: DeadLetterCause = {
+      reason: error.code === 'too_large' ? 'too_large' : 'rejected',
+      detail: error.message,
+      topic,
+      partition,
+      offset,
+      replicationId,
+      code: error.code,
+    };
+    await this.#context.deadLetters.store([{ record, cause }], this.#storing);
+  }
+
+  async #readAgain(offset: number): Promise<ConsumedRecord> {
+    const { reader, clock, random, logger } = this.#context;
+    const lost: ConsumedRecord = { offset, timestamp: clock.now(), key: null, value: null, headers: {} };
+    for (let attempt = 0; attempt < READ_ATTEMPTS && !this.#storing.signal.aborted; attempt += 1) {
+      try {
+        const batch = await reader.read(this.#scope, offset, 1_000);
+        const record = batch.records.find((candidate) => candidate.offset === offset);
+        return record ? copyRecord(record) : lost;
+      } catch (error) {
+        logger.warn({ ...this.#scope, offset, error }, 'a rejected record can’t be read again yet');
+        await sleep(clock, 100 + Math.ceil(random() * 400), this.#storing.signal);
+      }
+    }
+    return lost;
+  }
+}
