@@ -1,4 +1,3 @@
-import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
 import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
@@ -13,15 +12,16 @@ import { DeadLetters } from './dead-letters.ts';
 import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { registerGauges } from './gauges.ts';
-import { GlobalTable } from './global-table.ts';
-import type { ConsumedRecord, GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
+import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import { ReplicationControl } from './replication-control.ts';
 import type { SchemaLoader } from './schema-loader.ts';
 import { SegmentPool } from './segment-pool.ts';
 import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
+import { SupervisedConsumer } from './supervised-consumer.ts';
 import { TaskAssignment } from './task-assignment.ts';
 
 /** Where the application is in its life; the names are Kafka Streams'. */
@@ -50,6 +50,8 @@ const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
 /** Beyond the drain: what is in flight then to destinations that don't answer is given up. */
 const LAST_ATTEMPTS_MS = 2_000;
+/** A coordinator that doesn't answer must not keep the process from ending. */
+const LAST_COMMIT_MS = 2_500;
 const LAGGARD_CHECK_MS = 100;
 
 /** How many partitions each topic has, by its name. */
@@ -67,9 +69,12 @@ export interface Unfinished {
 
 export interface ApplicationOptions {
   readonly groupId: string;
+  /** Names this instance in what it reports. */
+  readonly instance: string;
   readonly topics: {
     readonly mutations: readonly string[];
     readonly replicationConfig: string;
+    readonly replicationStatus: string;
     readonly deadLetters: string;
   };
   readonly delivery: {
@@ -114,6 +119,7 @@ export interface ApplicationOptions {
 export class ReplicationApplication implements StreamTaskOwner {
   readonly #options: ApplicationOptions;
   readonly #stopping = new AbortController();
+  readonly #writing = new AbortController();
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
@@ -123,7 +129,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #reader: PartitionReader;
   readonly #producer: Producer;
   readonly #tableReader: PartitionReader;
-  readonly #configTable: GlobalTable;
+  readonly #control: ReplicationControl;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
   readonly #lease: Lease;
@@ -150,7 +156,21 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#reader = kafka.partitionReader();
     this.#tableReader = kafka.partitionReader();
     this.#producer = kafka.producer();
-    this.#consumer = kafka.groupConsumer(options.groupId, options.topics.mutations);
+    this.#consumer = new SupervisedConsumer({
+      make: () => kafka.groupConsumer(options.groupId, options.topics.mutations),
+      clock,
+      random,
+      logger,
+      metrics,
+      onRestart: () => {
+        this.#lease.suspend();
+        this.#assignment.abandonClaim();
+        if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
+      },
+      onFatal: (error) => {
+        this.#fail(error);
+      },
+    });
     this.#lease = new Lease(clock, () => {
       for (const task of this.#assignment.tasks) task.goOn();
     });
@@ -160,6 +180,10 @@ export class ReplicationApplication implements StreamTaskOwner {
       logger,
       metrics,
       credentials: options.credentials,
+      isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
+      onFault: (config, failure) => {
+        this.#control.onFault(config, failure);
+      },
     });
     this.#deadLetters = new DeadLetters({
       topic: options.topics.deadLetters,
@@ -169,14 +193,27 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       logger,
     });
-    this.#configTable = new GlobalTable({
-      topic: options.topics.replicationConfig,
+    this.#control = new ReplicationControl({
+      topics: options.topics,
+      table: options.table,
       reader: this.#tableReader,
+      producer: this.#producer,
+      destinations: () => this.#destinations,
+      tasks: () => this.#assignment.tasks,
+      isCoordinator: () => this.#isCoordinator,
+      generation: () => this.#assignment.owned?.generation.generationId ?? -1,
+      instance: options.instance,
+      metrics,
       clock,
       random,
       logger,
-      apply: (record) => {
-        this.#applyConfig(record);
+      signal: this.#stopping.signal,
+      writing: this.#writing.signal,
+      onPinned: () => {
+        this.#assignment.onAdopted();
+      },
+      onFatal: (error) => {
+        this.#fail(error);
       },
     });
     this.#assignment = new TaskAssignment({
@@ -189,7 +226,10 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       lease: this.#lease,
       signal: this.#stopping.signal,
-      tablesCaughtUp: () => this.#configTable.caughtUp(this.#stopping.signal),
+      lists: this.#control.lists,
+      isHeld: (at) => this.#control.pins.isHeld(at),
+      carriedBy: (claim) => this.#control.carriedBy(claim),
+      tablesCaughtUp: () => this.#control.caughtUp(),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
       onRebalancing: () => {
         if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
@@ -199,15 +239,14 @@ export class ReplicationApplication implements StreamTaskOwner {
       onClaimed: () => {
         this.#missing = [];
         this.#transitionTo('RUNNING');
-      },
-      onCrash: (error) => {
-        this.#fail(new FatalStreamsError(`the consumer stopped: ${error.message}`, { cause: error }));
+        this.#control.onClaimed();
       },
     });
     this.#commits = new CommitLoop({
       consumer: this.#consumer,
       clock,
       logger,
+      lists: this.#control.lists,
       onProven: (sentAt) => {
         this.#lease.renew(sentAt);
       },
@@ -220,7 +259,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       destinations: () => this.#destinations.all(),
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
-      tableLag: () => [{ topic: options.topics.replicationConfig, lag: this.#configTable.lag }],
+      held: () => this.#assignment.held,
+      tableLag: () => this.#control.lags,
+      stateOf: (config) => this.#control.stateOf(config),
     });
   }
 
@@ -262,11 +303,15 @@ export class ReplicationApplication implements StreamTaskOwner {
    * Rejects when that can't be, or when `close` was called meanwhile.
    */
   async start(): Promise<void> {
-    const { signal } = this.#stopping;
     await this.#waitForTopics();
-    this.#missing = [`table:${this.#options.topics.replicationConfig}`];
-    await this.#configTable.restore(signal);
-    this.#following = this.#configTable.follow(signal);
+    const { replicationStatus, replicationConfig } = this.#options.topics;
+    this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
+    await this.#control.restore();
+    const { mutations } = this.#options.topics;
+    await this.#control.pins.pin(
+      new Map([...this.#partitionCounts].filter(([topic]) => mutations.includes(topic))),
+    );
+    this.#following = this.#control.follow();
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
     await this.#consumer.start(this.#assignment);
@@ -340,7 +385,7 @@ export class ReplicationApplication implements StreamTaskOwner {
 
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
-    const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
+    const scope = { topic, partition, partitionCount: this.#control.pins.countOf(topic) };
     return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
   }
 
@@ -356,6 +401,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       reader: this.#reader,
       schemas,
       lease: this.#lease,
+      stanceOf: (config) => this.#control.stanceOf(config),
+      statusOf: (id, at) => this.#control.reportOf(id, at),
+      storeReport: (report) => this.#control.storeReport(report),
       window: { maxRecords: delivery.windowRecords, maxBytes: delivery.windowBytes },
       detachAfterMs: delivery.detachAfterMs,
       pool: this.#pool,
@@ -367,35 +415,10 @@ export class ReplicationApplication implements StreamTaskOwner {
     };
   }
 
-  #applyConfig(record: ConsumedRecord): void {
-    const { table, metrics, logger } = this.#options;
-    const id = record.key?.toString('utf8') ?? '';
-    const change = table.apply(id, record.value, record.offset);
-    if (change.kind === 'refused') {
-      metrics.configRefused.add(1, change.problem.code);
-      logger.warn(
-        { offset: record.offset, code: change.problem.code, field: change.problem.field },
-        `a record of the control topic is refused: ${change.problem.message}`,
-      );
-      return;
-    }
-    if (change.kind === 'unchanged') return;
-    const { previous, next } = change;
-    if (previous && !next) metrics.forgetReplication(previous.id);
-    for (const task of this.#assignment.tasks) task.onReplicationChanged(previous, next);
-    for (const config of new Set([previous, next])) if (config) this.#onDatamartChanged(config);
-    this.#destinations.apply(previous, next).catch((error: unknown) => {
-      logger.warn({ replication_id: id, error: error }, 'closing a destination failed');
-    });
-    logger.debug(
-      { replication_id: next?.id ?? previous?.id, status: next?.status ?? 'DELETED' },
-      'replication changed',
-    );
-  }
-
-  #onDatamartChanged({ datamart }: ReplicationConfig): void {
-    const plan = this.#options.table.plan(datamart);
-    for (const task of this.#assignment.tasks) task.onTableChanged(datamart, plan);
+  /** The owner of partition 0 of the first mutation topic activates replications and writes their states. */
+  get #isCoordinator(): boolean {
+    const [topic = ''] = this.#options.topics.mutations;
+    return this.#lease.mayStart() && this.#assignment.owns({ topic, partition: 0 });
   }
 
   async #close(drainMs: number): Promise<void> {
@@ -414,7 +437,9 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
     this.#lease.suspend();
-    await this.#commits.commitQuiet(await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS));
+    const isQuiet = await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS);
+    await Promise.race([this.#commits.commitQuiet(isQuiet), sleep(clock, LAST_COMMIT_MS, never)]);
+    this.#writing.abort();
     await this.#commits.stop();
     this.#assignment.close();
     const ends = await Promise.allSettled([

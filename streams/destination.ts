@@ -22,7 +22,14 @@ const SETTLE_MS = 2_000;
 /** A sink that hasn't ended its work this long after its signal is given up. */
 const OVERTIME_MS = 500;
 const CHECK_DEADLINE_MS = 15_000;
+/** An open sink that nobody has used after its activation is closed. */
+const UNUSED_MS = 5_000;
 const REPEAT_LOG_MS = 60_000;
+/** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
+const FAULT_CONFIRMATIONS = 3;
+const FAULT_SPACING_MS = 15_000;
+/** So many records may be rejected with none accepted in between; they are dead letters then. */
+const MOST_REJECTED_IN_A_ROW = 20;
 /** So many failures in a row that may lie in the connection, and the client is made anew. */
 const REBUILD_AFTER_FAILURES = 3;
 const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
@@ -40,6 +47,10 @@ export interface DestinationContext {
   readonly logger: Logger;
   readonly metrics: EngineMetrics;
   readonly credentials: CredentialsResolver;
+  /** Whether the replication's destination was found to work. */
+  readonly isActivated: (config: ReplicationConfig) => boolean;
+  /** A permanent fault was confirmed: several times, over half a minute. */
+  readonly onFault: (config: ReplicationConfig, failure: SinkError) => void;
 }
 
 /** What one partition has at the destination: one attempt at a time, whatever feeds it (PROTOCOL A5). */
@@ -77,6 +88,9 @@ export class Destination {
   #lastLoggedMs = 0;
   #unlogged = 0;
   #transportFailures = 0;
+  #fatalFailures = 0;
+  #lastFatalMs = 0;
+  #rejectedInARow = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
@@ -84,6 +98,7 @@ export class Destination {
     this.#adapter = adapter;
     this.#context = context;
     this.admission = new Admission(context.clock, context.random);
+    if (!context.isActivated(config)) this.admission.hold();
   }
 
   get state(): DestinationState {
@@ -117,6 +132,35 @@ export class Destination {
     if (same) return;
     await this.#closeSink();
     this.admission.reset();
+  }
+
+  /** Opens the destination and tries it, publishing nothing. Resolves with what was wrong, or null. */
+  async activate(): Promise<SinkError | null> {
+    try {
+      await this.#open();
+      return null;
+    } catch (error) {
+      return asSinkError(error);
+    } finally {
+      // Nobody may ever send through it on this instance; whoever does opens it again.
+      this.#context.clock.schedule(UNUSED_MS, () => {
+        if (this.#slots.size === 0) void this.#closeSink();
+      });
+    }
+  }
+
+  /** The destination was found to work: attempts may start. */
+  resume(): void {
+    this.admission.reset();
+  }
+
+  /** No attempt may start until `resume`; every connection is closed. */
+  async suspend(): Promise<void> {
+    this.admission.hold();
+    this.#fatalFailures = 0;
+    this.#rejectedInARow = 0;
+    await this.#attemptsEnded();
+    await this.#closeSink();
   }
 
   /** The attempt that is in flight for the partition, or null. */
@@ -174,10 +218,29 @@ export class Destination {
     } catch (error) {
       outcome = { delivered: 0, failure: asSinkError(error) };
     }
+    outcome = this.#suspectDestination(outcome, batch.count);
     if (startedMs !== null && outcome.failure?.isAmbiguous === true) {
       slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;
     }
     return outcome;
+  }
+
+  /**
+   * A record that is rejected alone is its own fault, until so many in a row are rejected that it must be the
+   * destination's: a schema that doesn't fit would send every operation to the dead letters.
+   */
+  #suspectDestination(outcome: SendOutcome, count: number): SendOutcome {
+    const { delivered, failure, isNext } = outcome;
+    if (delivered > 0) this.#rejectedInARow = 0;
+    if (failure?.kind !== 'rejected' || !(isNext === true || count - delivered === 1)) return outcome;
+    this.#rejectedInARow += 1;
+    if (this.#rejectedInARow <= MOST_REJECTED_IN_A_ROW) return outcome;
+    const message = `the destination rejects every record: ${failure.message}`;
+    const remedy = 'check its schema and what it accepts, then activate the replication again';
+    return {
+      delivered,
+      failure: new SinkError('fatal', 'rejects_everything', message, { cause: failure, remedy }),
+    };
   }
 
   /** The attempt is cancelled at its deadline, and given up when the sink goes on all the same. */
@@ -275,7 +338,7 @@ export class Destination {
     await sink?.close();
   }
 
-  #note({ failure }: SendOutcome): void {
+  #note({ failure, delivered }: SendOutcome): void {
     const { metrics, logger, clock } = this.#context;
     metrics.publishRequests.add(1, this.id, failure?.code ?? 'ok');
     if (!failure || failure.kind === 'rejected') {
@@ -284,6 +347,7 @@ export class Destination {
       this.#lastFailure = null;
       this.#unlogged = 0;
       this.#transportFailures = 0;
+      if (!failure || delivered > 0) this.#fatalFailures = 0;
       this.admission.ended({ kind: 'works' });
       return;
     }
@@ -294,7 +358,17 @@ export class Destination {
     this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
     if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
     this.#logFailure(failure, isNew, logger, clock.now());
+    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.now());
+    else this.#fatalFailures = 0;
     this.admission.ended({ kind: failure.kind, code: failure.code });
+  }
+
+  /** Attempts that were in flight together are one finding: the next can only come after the admission's wait. */
+  #confirmFault(failure: SinkError, now: number): void {
+    if (this.#fatalFailures > 0 && now - this.#lastFatalMs < FAULT_SPACING_MS) return;
+    this.#lastFatalMs = now;
+    this.#fatalFailures += 1;
+    if (this.#fatalFailures === FAULT_CONFIRMATIONS) this.#context.onFault(this.#config, failure);
   }
 
   /** The next attempt opens the sink anew; the old one is closed when nothing is in flight on it. */

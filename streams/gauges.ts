@@ -1,6 +1,8 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
+import type { TopicPartition } from './kafka-port.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { StreamTask } from './stream-task.ts';
 
@@ -12,6 +14,9 @@ export interface GaugeSources {
   readonly destinations: () => Iterable<Destination>;
   readonly heldBytes: () => number;
   readonly state: () => string;
+  /** Partitions that wait to be adopted. */
+  readonly held: () => readonly TopicPartition[];
+  readonly stateOf: (config: ReplicationConfig) => string;
   readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
 }
 
@@ -49,22 +54,35 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
     'Seconds since the last acknowledged commit; 0 when everything is committed',
     perTask((task) => (task.position > task.committedOffset ? secondsSince(task.committedAtMs) : 0)),
   );
-  metrics.gauge('partition_blocked', 'A partition can’t go on, and why, as 1', () =>
-    [...sources.tasks()].flatMap((task) =>
+  metrics.gauge('partition_blocked', 'A partition can’t go on, and why, as 1', () => [
+    ...[...sources.tasks()].flatMap((task) =>
       [...task.blockedReasons].map((reason) => ({ labels: { ...labelsOf(task), reason }, value: 1 })),
     ),
-  );
+    ...sources.held().map(({ topic, partition }) => ({
+      labels: { topic, partition, reason: 'not_adopted' },
+      value: 1,
+    })),
+  ]);
   metrics.gauge('table_lag_records', 'Records of a global table not read yet', () =>
     sources.tableLag().map(({ topic, lag }) => ({ labels: { topic }, value: lag })),
   );
-  metrics.gauge('replication_state', 'The state of each replication, as 1', () => {
-    const opening = new Set<string>();
-    for (const { id, state } of sources.destinations()) if (state === 'ACTIVATING') opening.add(id);
-    return [...sources.table.all()].map(({ id, status }) => ({
-      labels: { replication_id: id, state: status === 'ACTIVE' && opening.has(id) ? 'ACTIVATING' : status },
+  metrics.gauge('replication_state', 'The state of each replication, as 1', () =>
+    [...sources.table.all()].map((config) => ({
+      labels: { replication_id: config.id, state: sources.stateOf(config) },
       value: 1,
-    }));
-  });
+    })),
+  );
+  metrics.gauge(
+    'detached_partitions',
+    'Partitions of this instance that wait for the replication no longer',
+    () => {
+      const counts = new Map<string, number>();
+      for (const task of sources.tasks())
+        for (const { isDetached, destination } of task.lanes)
+          if (isDetached) counts.set(destination.id, (counts.get(destination.id) ?? 0) + 1);
+      return [...counts].map(([id, value]) => ({ labels: { replication_id: id }, value }));
+    },
+  );
   metrics.gauge(
     'replication_lag_records',
     'Records between a replication’s position and the log’s end',

@@ -174,7 +174,7 @@ test('a replication that is created, paused, activated and deleted takes effect 
   driver.produce(activity(5));
   await driver.run();
   expect(driver.sinks.received('a')).toEqual([activityOperation(2), activityOperation(4)]);
-  expect(driver.sinks.closed).toEqual(['a']);
+  expect(driver.sinks.closed).toEqual(['a', 'a']);
 });
 
 test('a paused replication no longer holds the offset', async () => {
@@ -297,6 +297,7 @@ test('a task is not kept when another one has committed in between', async () =>
     encodeCommitMetadata({
       task: 'another',
       x: [{ replication: 7, position: 0, kind: 'DETACHED' }],
+      list: null,
       s: [],
       isQuiet: false,
     }),
