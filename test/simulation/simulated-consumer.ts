@@ -25,6 +25,14 @@ interface Position {
   isPaused: boolean;
 }
 
+export interface SimulatedConsumerOptions {
+  readonly process: SimulatedProcess;
+  readonly kafka: SimulatedKafka;
+  readonly network: Network;
+  readonly chance: Chance;
+  readonly newMemberId: () => string;
+}
+
 /**
  * A member of the simulated group that behaves as `streams/kafka/group-consumer.ts` with kafkajs does, its oddities
  * included: a failed sync is hidden behind the next join, a member that was thrown out joins anew without a word,
@@ -37,23 +45,20 @@ export class SimulatedConsumer implements GroupConsumer {
   readonly #chance: Chance;
   readonly #never = new AbortController().signal;
   readonly #positions = new Map<string, Position>();
-  #incarnation = 0;
-  #memberId = '';
+  readonly #newMemberId: () => string;
+  #memberId: string;
   #generationId = -1;
   #isJoining = false;
   #isStopped = false;
   #assignments = 0;
 
-  constructor(process: SimulatedProcess, kafka: SimulatedKafka, network: Network, chance: Chance) {
+  constructor({ process, kafka, network, chance, newMemberId }: SimulatedConsumerOptions) {
     this.#process = process;
     this.#kafka = kafka;
     this.#network = network;
     this.#chance = chance;
-    this.#newMember();
-  }
-
-  get isJoining(): boolean {
-    return this.#isJoining;
+    this.#newMemberId = newMemberId;
+    this.#memberId = newMemberId();
   }
 
   async start(listener: GroupListener): Promise<void> {
@@ -174,6 +179,7 @@ export class SimulatedConsumer implements GroupConsumer {
             });
           },
         );
+        if (!this.#isStopped) listener.onFetched();
         for (const batch of batches) this.#handOver(listener, batch, assignment);
       } catch {
         await sleep(this.#process, RETRY_MS, this.#never);
@@ -202,8 +208,7 @@ export class SimulatedConsumer implements GroupConsumer {
   }
 
   #newMember(): void {
-    this.#incarnation += 1;
-    this.#memberId = `${this.#process.name}.${this.#incarnation}`;
+    this.#memberId = this.#newMemberId();
     this.#generationId = -1;
   }
 

@@ -105,12 +105,12 @@ export class SimulatedKafka {
     };
   }
 
-  port(process: SimulatedProcess): KafkaPort & { readonly consumer: SimulatedConsumer } {
+  port(process: SimulatedProcess): KafkaPort {
     const { network, chance } = this.#options;
-    const consumer = new SimulatedConsumer(process, this, network, chance);
+    let members = 0;
+    const newMemberId = (): string => `${process.name}.${++members}`;
     return {
-      consumer,
-      groupConsumer: () => consumer,
+      groupConsumer: () => new SimulatedConsumer({ process, kafka: this, network, chance, newMemberId }),
       partitionReader: () => this.#reader(process),
       producer: () => this.#producer(process),
     };

@@ -1,0 +1,64 @@
+import type { Chance } from './chance.ts';
+
+export const FAULTS = [
+  'kills',
+  'stops',
+  'freezes',
+  'network',
+  'cut off',
+  'moods',
+  'configs',
+  'unreadable',
+  'rejections',
+  'clocks',
+  'paused machines',
+] as const;
+export type Fault = (typeof FAULTS)[number];
+
+/** What one seed makes of a world. */
+export interface Scenario {
+  readonly partitions: number;
+  readonly instances: number;
+  readonly replications: number;
+  readonly windowRecords: number;
+  readonly memoryBytes: number;
+  readonly detachAfterMs: number;
+  readonly maxFetch: number;
+  readonly maxRecords: number;
+  /** How long mutations come and faults happen. */
+  readonly activeMs: number;
+  /** Between two mutations, on average. */
+  readonly everyMs: number;
+  readonly valueBytes: number;
+  readonly faults: ReadonlySet<Fault>;
+  /** Between two faults, on average. */
+  readonly faultEveryMs: number;
+  /** The first replication is left alone, and must never wait for others. */
+  readonly isIsolated: boolean;
+}
+
+/** Each seed has some of the faults, so that no fault hides behind the others. */
+export function scenarioOf(chance: Chance): Scenario {
+  const isIsolated = chance.is(0.15);
+  const allowed: readonly Fault[] = isIsolated ? ['moods', 'configs', 'rejections', 'unreadable'] : FAULTS;
+  const share = chance.of([0.25, 0.5, 0.8]);
+  const isRare = (fault: Fault): boolean => fault === 'paused machines' || fault === 'clocks';
+  const faults = new Set(allowed.filter((fault) => chance.is(isRare(fault) ? share / 4 : share)));
+  if (isIsolated) faults.add('moods');
+  return {
+    partitions: chance.between(1, 3),
+    instances: isIsolated ? 1 : chance.between(1, 3),
+    replications: chance.between(isIsolated ? 2 : 1, 4),
+    windowRecords: chance.of([5, 20, 60, 1_000]),
+    memoryBytes: chance.is(0.15) ? 512 * 1024 : 64 * 1024 * 1024,
+    detachAfterMs: chance.of([1_000, 3_000, 10_000, 30_000]),
+    maxFetch: chance.of([1, 4, 10, 50]),
+    maxRecords: chance.of([1, 3, 10, 1_000]),
+    activeMs: chance.between(40, 120) * 1_000,
+    everyMs: chance.of([100, 250, 500]),
+    valueBytes: chance.is(0.1) ? 8_000 : 10,
+    faults,
+    faultEveryMs: chance.of([2_000, 5_000, 12_000]),
+    isIsolated,
+  };
+}
