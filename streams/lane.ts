@@ -63,6 +63,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   #queue: QueuedSegment[] = [];
   #state: 'idle' | 'applying' | 'sending' | 'storing' | 'closed' = 'idle';
   #inFlight: QueuedSegment | null = null;
+  #attempt: Promise<void> | null = null;
   #inFlightEnd = 0;
   /** A request that was in flight at a detach, and where a replay may go on when it turns out to be delivered. */
   #outcomeOpen: { readonly entry: QueuedSegment; readonly fedTo: number } | null = null;
@@ -107,6 +108,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   get countedFrom(): number {
     return this.#countedFrom;
+  }
+
+  /** Resolves when the newest request has ended and the lane knows what came of it. */
+  get attempt(): Promise<void> | null {
+    return this.#attempt;
   }
 
   /** When something was last delivered, or began to wait; ms since 1970 UTC. */
@@ -277,7 +283,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#retrying = null;
     this.#hasPermit = false;
     this.#context.linger.countRequest();
-    void this.#destination
+    this.#attempt = this.#destination
       .send(slice, this.#partitionKey, () => this.#inFlight === entry && this.#owner.mayAttempt())
       .then((outcome) => {
         this.#settle(entry, slice, outcome);

@@ -269,6 +269,11 @@ export class Oracle implements DestinationObserver {
     return unstored ? `the dead letter of ${unstored[0]} is not there` : null;
   }
 
+  /** Whether the own position is that of a replication that is there no more. */
+  isOfDeleted(hash: number): boolean {
+    return [...this.#subjects.values()].some((subject) => subject.hash === hash && subject.isDeleted);
+  }
+
   /** At rest: the last arrival of each document is the newest, and nothing was sent again without need. */
   atRest(): void {
     for (const subject of this.#subjects.values()) {

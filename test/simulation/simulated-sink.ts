@@ -153,7 +153,7 @@ export class SimulatedSinks {
     const store = (delayMs: number, count: number, then: () => void = () => undefined): void => {
       scheduler.at(Math.min(delayMs, LATEST_STORE_MS - 1), () => {
         if (call.isCut) return;
-        if (!isOver && !process.isDead) {
+        if (!isOver && !process.isDead && !signal.aborted) {
           const now = batch.data.subarray(batch.start(0), batch.end(batch.count - 1));
           if (!bytes.equals(now)) observer.violated('the bytes of a request changed while it was in flight');
         }
@@ -221,7 +221,7 @@ export class SimulatedSinks {
         answer(chance.mostlyLow(1, 4_000), failed(0, 'retriable', 'unavailable', true));
         return promise;
       case 'stores a part': {
-        const count = chance.between(0, accepted);
+        const count = chance.between(0, Math.min(accepted, all - 1));
         store(latency, count, () => {
           answer(1, failed(count, 'retriable', 'unavailable', false));
         });

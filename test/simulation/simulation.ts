@@ -617,7 +617,9 @@ class Simulation {
     for (let partition = 0; partition < this.#scenario.partitions; partition += 1) {
       const { offset, metadata, logEnd } = this.#kafka.committed({ topic: MUTATIONS, partition });
       if ((offset ?? 0) !== logEnd) return `p${partition} is committed to ${offset ?? 0} of ${logEnd}`;
-      const open = parseCommitMetadata(metadata).x.find(({ position }) => position !== logEnd);
+      const open = parseCommitMetadata(metadata).x.find(
+        ({ position, replication }) => position !== logEnd && !this.#oracle.isOfDeleted(replication),
+      );
       if (open) return `p${partition} has a position of its own at ${open.position} of ${logEnd}`;
     }
     return null;
