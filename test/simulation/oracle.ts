@@ -32,6 +32,8 @@ interface Subject {
   readonly hash: number;
   readonly config: ReplicationConfig;
   isDeleted: boolean;
+  /** With ordering lanes what was delivered ahead of the slowest lane is sent again after a detach. */
+  hasOrdered: boolean;
   readonly partitions: SubjectPartition[];
   readonly newestOfUser: Map<string, number>;
   readonly lastOfDocument: Map<string, number>;
@@ -108,6 +110,7 @@ export class Oracle implements DestinationObserver {
       hash: identityHash(config),
       config,
       isDeleted: false,
+      hasOrdered: config.ordering,
       partitions: this.#mutations.map((log) => ({
         fates: log.map(() => ({ isWanted: false, isRejected: false, arrivals: 0, isDeadLetter: false })),
         settledTo: 0,
@@ -135,15 +138,16 @@ export class Oracle implements DestinationObserver {
   }
 
   /** Its config changed: what is in flight may be sent again by the same task. */
-  changed(target: string): void {
-    for (const { acknowledged } of this.#subjects.get(target)?.partitions ?? []) acknowledged.clear();
+  changed(target: string, { ordering }: ReplicationConfig): void {
+    const subject = this.#subjects.get(target);
+    if (!subject) return;
+    subject.hasOrdered ||= ordering;
+    for (const { acknowledged } of subject.partitions) acknowledged.clear();
   }
 
   detached(target: string): void {
     const subject = this.#subjects.get(target);
-    if (!subject) return;
-    subject.detaches += 1;
-    if (subject.config.ordering) this.changed(target);
+    if (subject) subject.detaches += 1;
   }
 
   /** A mutation was stored; `isWanted` tells whether the replication of that target must get it. */
@@ -182,7 +186,7 @@ export class Oracle implements DestinationObserver {
     let known = acknowledged.get(process.name);
     if (known?.task !== task) known = { task, offsets: new Set() };
     acknowledged.set(process.name, known);
-    const again = operations.find(({ offset }) => known.offsets.has(offset));
+    const again = subject.hasOrdered ? undefined : operations.find(({ offset }) => known.offsets.has(offset));
     if (again)
       this.violated(
         `${process.name} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,

@@ -139,7 +139,7 @@ export class SimulatedSinks {
       process.pending.delete(call);
       network.onPhase(process, 'send', 'answered');
       if (process.isDead) return;
-      if (outcome.failure === null && outcome.delivered === batch.count) onDelivered();
+      if (!signal.aborted && outcome.failure === null && outcome.delivered === batch.count) onDelivered();
       if (outcome.failure?.isAmbiguous === true) observer.onAmbiguous(target, operations);
       resolve(outcome);
     };

@@ -260,7 +260,7 @@ class Simulation {
     const config = this.#rules.get(id);
     if (change === 'create' && config) this.#oracle.created(target, config);
     if (change === 'delete') this.#oracle.deleted(target);
-    else this.#oracle.changed(target);
+    else if (config) this.#oracle.changed(target, config);
     const isPausedForGood = replication.resume === 'NOW' && (status === 'PAUSED' || replication.isInError);
     if (isPausedForGood || (!replication.hasBeenActive && status === 'PAUSED'))
       this.#oracle.pausedForGood(target);
