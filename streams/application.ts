@@ -173,6 +173,8 @@ export class ReplicationApplication implements StreamTaskOwner {
     });
     this.#lease = new Lease(clock, () => {
       for (const task of this.#assignment.tasks) task.goOn();
+      // Without the lease nobody coordinates: what was left undone meanwhile is taken up.
+      this.#control.onClaimed();
     });
     this.#destinations = new Destinations(options.sinks, {
       clock,
