@@ -295,8 +295,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     if (carried) this.#lanes.park(config, carried.kind, carried.position);
     if (state === 'PAUSED') this.#stopReplication(config, 'PAUSED', this.#position);
     else if (state !== 'ERROR') this.#resumeReplication(config);
-    else if (isActivationFailed && !this.#lanes.keepsPosition(config) && !this.#lanes.parkedOf(config))
-      this.#stopReplication(config, 'ERROR', null);
+    else if (isActivationFailed && !this.#keepsPosition(config)) this.#stopReplication(config, 'ERROR', null);
     else this.#stopReplication(config, 'ERROR', this.#position);
   }
 
@@ -466,6 +465,12 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     });
   }
 
+  /** Whether what the replication missed before its activation is to be sent once one succeeds. */
+  #keepsPosition(config: ReplicationConfig): boolean {
+    const isAsked = config.resume === 'WHERE_STOPPED';
+    return isAsked || this.#lanes.keepsPosition(config) || this.#lanes.parkedOf(config) !== null;
+  }
+
   /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
   #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const lane = this.#lanes.laneOf(config);
@@ -483,9 +488,10 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     const { kind, position } = parked;
     const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
     this.#lanes.forget(config);
-    if (position === null || position === this.#position) this.#owner.commitSoon();
+    if (position === null) this.#owner.commitSoon();
     else if (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')
       this.#catchUp.add(this.#lanes.openDetached(config, position));
+    else if (position === this.#position) this.#owner.commitSoon();
     else this.#resumeFromNow(config, { from: position, to: this.#position });
     this.#fanOut.refresh(config.datamart);
   }
