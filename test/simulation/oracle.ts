@@ -344,7 +344,7 @@ export class Oracle implements DestinationObserver {
       return;
     }
     const newest = subject.newestOfUser.get(mutation.user) ?? -1;
-    if (offset < newest && !this.isOrderRelaxed)
+    if (fate.isWanted && offset < newest && !this.isOrderRelaxed)
       this.violated(
         `${subject.target} got p${partition} offset ${offset} for the first time after ${newest} of the same user`,
       );
