@@ -379,8 +379,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     while (!signal.aborted) {
       await sleep(clock, LAGGARD_CHECK_MS, signal);
       const active = table.activeCount;
-      for (const task of this.#assignment.tasks)
-        task.replications.detachLaggards(clock.now(), active, task.hasWindowBeenFull);
+      for (const task of this.#assignment.tasks) task.replications.detachLaggards(clock.now(), active);
     }
   }
 

@@ -58,8 +58,6 @@ export interface StreamTaskOwner {
 
 /** A commit is asked for when this many operations settled since the last. */
 const COMMIT_EVERY_OPERATIONS = 5_000;
-/** A window may be full for so long before those who hold it up are detached. */
-const FULL_WINDOW_GRACE_MS = 100;
 const SCHEMA_RETRY_MS = 1_000;
 /** One line a minute. */
 const SCHEMA_LOG_EVERY = 60;
@@ -99,7 +97,6 @@ export class StreamTask implements TaskReplicationsOwner {
   #committedAtMs: number;
   #settledSinceCommit = 0;
   #isPaused = false;
-  #pausedAtMs = 0;
   #highWatermark: number;
   /** The last owner may still have attempts in flight (PROTOCOL A3). */
   #isQuietTime = false;
@@ -184,12 +181,6 @@ export class StreamTask implements TaskReplicationsOwner {
 
   get lanes(): Iterable<Lane> {
     return this.replications.lanes;
-  }
-
-  /** True when the window has been full for a moment, so that nothing is fetched. */
-  get hasWindowBeenFull(): boolean {
-    const isFull = this.#isPaused && this.#held.length === 0;
-    return isFull && this.#context.clock.now() - this.#pausedAtMs >= FULL_WINDOW_GRACE_MS;
   }
 
   /** Everything before this offset is settled for every replication but those with a position of their own. */
@@ -426,7 +417,6 @@ export class StreamTask implements TaskReplicationsOwner {
   #pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
-    this.#pausedAtMs = this.#context.clock.now();
     this.#owner.pause(this);
   }
 }

@@ -15,6 +15,8 @@ import type { RecordOrigin } from './segment.ts';
 
 /** After so many failures in a row a destination counts as down: whoever waits for it holds no bytes. */
 const DOWN_AFTER_FAILURES = 3;
+/** How long a lane may be half a window behind while others wait. */
+const LAG_GRACE_MS = 1_000;
 
 export interface TaskReplicationsContext extends LanesContext, CatchUpContext {
   /** How far a replay may go beyond the last acknowledged commit. */
@@ -63,6 +65,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   readonly #fanOut: FanOut;
   readonly #catchUp: CatchUp;
   readonly #activeLanes = new Set<Lane>();
+  /** Lanes that are half a window behind while others aren't, and since when. */
+  readonly #lagsSinceMs = new WeakMap<Lane, number>();
   /** By replication: the last interval that it was not sent. */
   readonly #gaps = new Map<string, Gap>();
   /** By replication: offsets that retention took before they were delivered. */
@@ -187,23 +191,27 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   }
 
   /**
-   * Detaches lanes that deliver nothing for longer than their grace, and those that keep the partition from going on
-   * while others could: they hold the older half of a window that has been full for a moment, and the others wait.
-   * `activeReplications` are all that the table knows: one whose mutations haven't come yet waits too.
+   * Called ten times a second. Detaches lanes that deliver nothing for longer than their grace, and those that have held
+   * half a window for a second while others waited for them: a replication that is through with nearly everything, or
+   * whose mutations haven't come yet (`activeReplications` are all that the table knows).
    */
-  detachLaggards(nowMs: number, activeReplications: number, hasWindowBeenFull: boolean): void {
+  detachLaggards(nowMs: number, activeReplications: number): void {
+    const { detachAfterMs, window } = this.#context;
     const live = [...this.#activeLanes].filter((lane) => !lane.isDetached && lane.position !== null);
+    const distance = (lane: Lane): number => this.position - (lane.position ?? this.position);
+    const isAnyNear =
+      activeReplications > live.length || live.some((lane) => distance(lane) <= window.maxRecords / 8);
     for (const lane of live) {
-      if (nowMs - lane.lastProgressMs >= this.#context.detachAfterMs) this.#detach(lane, 'it stands still');
+      if (nowMs - lane.lastProgressMs >= detachAfterMs) {
+        this.#detach(lane, 'it stands still');
+      } else if (!isAnyNear || distance(lane) < window.maxRecords / 2) {
+        this.#lagsSinceMs.delete(lane);
+      } else {
+        const sinceMs = this.#lagsSinceMs.get(lane) ?? nowMs;
+        this.#lagsSinceMs.set(lane, sinceMs);
+        if (nowMs - sinceMs >= LAG_GRACE_MS) this.#detach(lane, 'others would wait for it');
+      }
     }
-    const start = this.heldFrom();
-    if (!hasWindowBeenFull || start === null) return;
-    const span = this.position - start;
-    const behind = live.filter((lane) => !lane.isDetached && (lane.position ?? 0) <= start + span / 2);
-    const isBetween = ({ isDetached, position }: Lane): boolean =>
-      !isDetached && position !== null && position > start + span / 2 && position < start + (span * 3) / 4;
-    if (behind.length === 0 || behind.length >= activeReplications || live.some(isBetween)) return;
-    for (const lane of behind) this.#detach(lane, 'it is slower than the others');
   }
 
   /** How the partition stands for the replications that don't just follow the committed offset. */
@@ -357,6 +365,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     const { logger, metrics } = this.#context;
     const { id, config } = lane.destination;
     lane.detach(this.position);
+    this.#lagsSinceMs.delete(lane);
     this.#fanOut.refresh(config.datamart);
     metrics.detaches.add(1, id);
     logger.warn(
