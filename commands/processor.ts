@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Settings } from '../config/settings.ts';
 import { ReplicationTable } from '../processors/replication-table.ts';
@@ -59,6 +60,7 @@ export async function composeProcessor(
   const metrics = new EngineMetrics();
   const application = new ReplicationApplication({
     groupId: settings.kafka.groupId,
+    instance: `${hostname()}-${process.pid}`,
     topics: settings.topics,
     delivery: settings.delivery,
     startFrom: settings.kafka.startFrom,

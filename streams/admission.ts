@@ -39,6 +39,7 @@ export class Admission {
   #failures = 0;
   #isSuspect = false;
   #closedUntil = 0;
+  #isHeld = false;
   #cancelTimer: (() => void) | null = null;
 
   constructor(clock: Clock, random: Random) {
@@ -81,11 +82,17 @@ export class Admission {
     this.#admit();
   }
 
+  /** Admits nobody until `reset`: whether the destination can be used isn't known, or is known not to be. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
   /** Something changed at the destination (credentials, config): the next attempt needn't wait. */
   reset(): void {
     this.#failures = 0;
     this.#isSuspect = false;
     this.#closedUntil = 0;
+    this.#isHeld = false;
     this.#admit();
   }
 
@@ -115,6 +122,7 @@ export class Admission {
   }
 
   #admit(): void {
+    if (this.#isHeld) return;
     for (const applicant of this.#waiting) {
       if (this.#inFlight >= this.limit) return;
       const wait = this.#closedUntil - this.#clock.now();

@@ -1,4 +1,3 @@
-import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
 import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
@@ -13,13 +12,13 @@ import { DeadLetters } from './dead-letters.ts';
 import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { registerGauges } from './gauges.ts';
-import { GlobalTable } from './global-table.ts';
-import type { ConsumedRecord, GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
+import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { SchemaLoader } from './schema-loader.ts';
+import { ReplicationControl } from './replication-control.ts';
 import { SegmentPool } from './segment-pool.ts';
 import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
 import { TaskAssignment } from './task-assignment.ts';
@@ -67,9 +66,12 @@ export interface Unfinished {
 
 export interface ApplicationOptions {
   readonly groupId: string;
+  /** Names this instance in what it reports. */
+  readonly instance: string;
   readonly topics: {
     readonly mutations: readonly string[];
     readonly replicationConfig: string;
+    readonly replicationStatus: string;
     readonly deadLetters: string;
   };
   readonly delivery: {
@@ -123,7 +125,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #reader: PartitionReader;
   readonly #producer: Producer;
   readonly #tableReader: PartitionReader;
-  readonly #configTable: GlobalTable;
+  readonly #control: ReplicationControl;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
   readonly #lease: Lease;
@@ -160,6 +162,10 @@ export class ReplicationApplication implements StreamTaskOwner {
       logger,
       metrics,
       credentials: options.credentials,
+      isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
+      onFault: (config, failure) => {
+        this.#control.onFault(config, failure);
+      },
     });
     this.#deadLetters = new DeadLetters({
       topic: options.topics.deadLetters,
@@ -169,14 +175,23 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       logger,
     });
-    this.#configTable = new GlobalTable({
-      topic: options.topics.replicationConfig,
+    this.#control = new ReplicationControl({
+      topics: options.topics,
+      table: options.table,
       reader: this.#tableReader,
+      producer: this.#producer,
+      destinations: () => this.#destinations,
+      tasks: () => this.#assignment.tasks,
+      isCoordinator: () => this.#isCoordinator,
+      generation: () => this.#assignment.owned?.generation.generationId ?? -1,
+      instance: options.instance,
+      metrics,
       clock,
       random,
       logger,
-      apply: (record) => {
-        this.#applyConfig(record);
+      signal: this.#stopping.signal,
+      onFatal: (error) => {
+        this.#fail(error);
       },
     });
     this.#assignment = new TaskAssignment({
@@ -189,7 +204,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       lease: this.#lease,
       signal: this.#stopping.signal,
-      tablesCaughtUp: () => this.#configTable.caughtUp(this.#stopping.signal),
+      tablesCaughtUp: () => this.#control.caughtUp(),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
       onRebalancing: () => {
         if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
@@ -199,6 +214,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       onClaimed: () => {
         this.#missing = [];
         this.#transitionTo('RUNNING');
+        this.#control.onClaimed();
       },
       onCrash: (error) => {
         this.#fail(new FatalStreamsError(`the consumer stopped: ${error.message}`, { cause: error }));
@@ -220,7 +236,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       destinations: () => this.#destinations.all(),
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
-      tableLag: () => [{ topic: options.topics.replicationConfig, lag: this.#configTable.lag }],
+      tableLag: () => this.#control.lags,
+      stateOf: (config) => this.#control.stateOf(config),
     });
   }
 
@@ -262,11 +279,11 @@ export class ReplicationApplication implements StreamTaskOwner {
    * Rejects when that can't be, or when `close` was called meanwhile.
    */
   async start(): Promise<void> {
-    const { signal } = this.#stopping;
     await this.#waitForTopics();
-    this.#missing = [`table:${this.#options.topics.replicationConfig}`];
-    await this.#configTable.restore(signal);
-    this.#following = this.#configTable.follow(signal);
+    const { replicationStatus, replicationConfig } = this.#options.topics;
+    this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
+    await this.#control.restore();
+    this.#following = this.#control.follow();
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
     await this.#consumer.start(this.#assignment);
@@ -356,6 +373,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       reader: this.#reader,
       schemas,
       lease: this.#lease,
+      stanceOf: (config) => this.#control.stanceOf(config),
+      statusOf: (id, at) => this.#control.reportOf(id, at),
+      storeReport: (report) => this.#control.storeReport(report),
       window: { maxRecords: delivery.windowRecords, maxBytes: delivery.windowBytes },
       detachAfterMs: delivery.detachAfterMs,
       pool: this.#pool,
@@ -367,35 +387,10 @@ export class ReplicationApplication implements StreamTaskOwner {
     };
   }
 
-  #applyConfig(record: ConsumedRecord): void {
-    const { table, metrics, logger } = this.#options;
-    const id = record.key?.toString('utf8') ?? '';
-    const change = table.apply(id, record.value, record.offset);
-    if (change.kind === 'refused') {
-      metrics.configRefused.add(1, change.problem.code);
-      logger.warn(
-        { offset: record.offset, code: change.problem.code, field: change.problem.field },
-        `a record of the control topic is refused: ${change.problem.message}`,
-      );
-      return;
-    }
-    if (change.kind === 'unchanged') return;
-    const { previous, next } = change;
-    if (previous && !next) metrics.forgetReplication(previous.id);
-    for (const task of this.#assignment.tasks) task.onReplicationChanged(previous, next);
-    for (const config of new Set([previous, next])) if (config) this.#onDatamartChanged(config);
-    this.#destinations.apply(previous, next).catch((error: unknown) => {
-      logger.warn({ replication_id: id, error: error }, 'closing a destination failed');
-    });
-    logger.debug(
-      { replication_id: next?.id ?? previous?.id, status: next?.status ?? 'DELETED' },
-      'replication changed',
-    );
-  }
-
-  #onDatamartChanged({ datamart }: ReplicationConfig): void {
-    const plan = this.#options.table.plan(datamart);
-    for (const task of this.#assignment.tasks) task.onTableChanged(datamart, plan);
+  /** The owner of partition 0 of the first mutation topic activates replications and writes their states. */
+  get #isCoordinator(): boolean {
+    const [topic = ''] = this.#options.topics.mutations;
+    return this.#lease.mayStart() && this.#assignment.owns({ topic, partition: 0 });
   }
 
   async #close(drainMs: number): Promise<void> {

@@ -22,7 +22,12 @@ const SETTLE_MS = 2_000;
 /** A sink that hasn't ended its work this long after its signal is given up. */
 const OVERTIME_MS = 500;
 const CHECK_DEADLINE_MS = 15_000;
+/** An open sink that nobody has used after its activation is closed. */
+const UNUSED_MS = 5_000;
 const REPEAT_LOG_MS = 60_000;
+/** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
+const FAULT_CONFIRMATIONS = 3;
+const FAULT_SPACING_MS = 15_000;
 /** So many failures in a row that may lie in the connection, and the client is made anew. */
 const REBUILD_AFTER_FAILURES = 3;
 const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
@@ -40,6 +45,10 @@ export interface DestinationContext {
   readonly logger: Logger;
   readonly metrics: EngineMetrics;
   readonly credentials: CredentialsResolver;
+  /** Whether the replication's destination was found to work. */
+  readonly isActivated: (config: ReplicationConfig) => boolean;
+  /** A permanent fault was confirmed: several times, over half a minute. */
+  readonly onFault: (config: ReplicationConfig, failure: SinkError) => void;
 }
 
 /** What one partition has at the destination: one attempt at a time, whatever feeds it (PROTOCOL A5). */
@@ -77,6 +86,8 @@ export class Destination {
   #lastLoggedMs = 0;
   #unlogged = 0;
   #transportFailures = 0;
+  #fatalFailures = 0;
+  #lastFatalMs = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
@@ -84,6 +95,7 @@ export class Destination {
     this.#adapter = adapter;
     this.#context = context;
     this.admission = new Admission(context.clock, context.random);
+    if (!context.isActivated(config)) this.admission.hold();
   }
 
   get state(): DestinationState {
@@ -117,6 +129,34 @@ export class Destination {
     if (same) return;
     await this.#closeSink();
     this.admission.reset();
+  }
+
+  /** Opens the destination and tries it, publishing nothing. Resolves with what was wrong, or null. */
+  async activate(): Promise<SinkError | null> {
+    try {
+      await this.#open();
+      return null;
+    } catch (error) {
+      return asSinkError(error);
+    } finally {
+      // Nobody may ever send through it on this instance; whoever does opens it again.
+      this.#context.clock.schedule(UNUSED_MS, () => {
+        if (this.#slots.size === 0) void this.#closeSink();
+      });
+    }
+  }
+
+  /** The destination was found to work: attempts may start. */
+  resume(): void {
+    this.admission.reset();
+  }
+
+  /** No attempt may start until `resume`; every connection is closed. */
+  async suspend(): Promise<void> {
+    this.admission.hold();
+    this.#fatalFailures = 0;
+    await this.#attemptsEnded();
+    await this.#closeSink();
   }
 
   /** The attempt that is in flight for the partition, or null. */
@@ -278,6 +318,7 @@ export class Destination {
       this.#lastFailure = null;
       this.#unlogged = 0;
       this.#transportFailures = 0;
+      this.#fatalFailures = 0;
       this.admission.ended({ kind: 'works' });
       return;
     }
@@ -288,7 +329,17 @@ export class Destination {
     this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
     if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
     this.#logFailure(failure, isNew, logger, clock.now());
+    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.now());
+    else this.#fatalFailures = 0;
     this.admission.ended({ kind: failure.kind, code: failure.code });
+  }
+
+  /** Attempts that were in flight together are one finding: the next can only come after the admission's wait. */
+  #confirmFault(failure: SinkError, now: number): void {
+    if (this.#fatalFailures > 0 && now - this.#lastFatalMs < FAULT_SPACING_MS) return;
+    this.#lastFatalMs = now;
+    this.#fatalFailures += 1;
+    if (this.#fatalFailures === FAULT_CONFIRMATIONS) this.#context.onFault(this.#config, failure);
   }
 
   /** The next attempt opens the sink anew; the old one is closed when nothing is in flight on it. */

@@ -41,6 +41,11 @@ export class Destinations {
     if (next && after !== null) await this.#byIdentity.get(after)?.update(next);
   }
 
+  /** The replication's destination, if some lane has needed it. */
+  find(config: ReplicationConfig): Destination | null {
+    return this.#byIdentity.get(identityOf(config)) ?? null;
+  }
+
   all(): IterableIterator<Destination> {
     return this.#byIdentity.values();
   }

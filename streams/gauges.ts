@@ -1,3 +1,4 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
@@ -12,6 +13,7 @@ export interface GaugeSources {
   readonly destinations: () => Iterable<Destination>;
   readonly heldBytes: () => number;
   readonly state: () => string;
+  readonly stateOf: (config: ReplicationConfig) => string;
   readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
 }
 
@@ -57,14 +59,23 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
   metrics.gauge('table_lag_records', 'Records of a global table not read yet', () =>
     sources.tableLag().map(({ topic, lag }) => ({ labels: { topic }, value: lag })),
   );
-  metrics.gauge('replication_state', 'The state of each replication, as 1', () => {
-    const opening = new Set<string>();
-    for (const { id, state } of sources.destinations()) if (state === 'ACTIVATING') opening.add(id);
-    return [...sources.table.all()].map(({ id, status }) => ({
-      labels: { replication_id: id, state: status === 'ACTIVE' && opening.has(id) ? 'ACTIVATING' : status },
+  metrics.gauge('replication_state', 'The state of each replication, as 1', () =>
+    [...sources.table.all()].map((config) => ({
+      labels: { replication_id: config.id, state: sources.stateOf(config) },
       value: 1,
-    }));
-  });
+    })),
+  );
+  metrics.gauge(
+    'detached_partitions',
+    'Partitions of this instance that wait for the replication no longer',
+    () => {
+      const counts = new Map<string, number>();
+      for (const task of sources.tasks())
+        for (const { isDetached, destination } of task.lanes)
+          if (isDetached) counts.set(destination.id, (counts.get(destination.id) ?? 0) + 1);
+      return [...counts].map(([id, value]) => ({ labels: { replication_id: id }, value }));
+    },
+  );
   metrics.gauge(
     'replication_lag_records',
     'Records between a replication’s position and the log’s end',

@@ -8,19 +8,36 @@ export interface LanesContext extends LaneContext {
   readonly destinations: Destinations;
 }
 
+/** A replication that nothing is sent to. */
+export interface Parked {
+  readonly kind: OwnPositionKind;
+  /** Where it goes on; null: nowhere, it begins anew. */
+  readonly position: number | null;
+}
+
+/** The last interval that a replication was not sent, `[from, to)`. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
 interface Entry {
   readonly config: ReplicationConfig;
   readonly hash: number;
-  /** The replication's lane, or where it is parked: never both. */
-  readonly served: Lane | { readonly position: number; readonly kind: OwnPositionKind };
+  served: Lane | Parked;
+  /** True when what it missed before its last activation is to be sent, whatever becomes of the activation. */
+  keepsPosition: boolean;
+  /** The gap that isn't durable yet: its start travels with the commits until it is. */
+  openGap: Gap | null;
 }
 
 /**
  * The replications of one partition: the lane of each that is served, the position of each that is parked.
  *
  * A replication without entry follows the live mutations and has had none yet. The own positions are what no commit may
- * leave out (PROTOCOL A1): those of parked and detached replications, and of lanes that still deliver what a replay fed
- * them. Positions of replications that nobody knows (yet) are carried over unchanged.
+ * leave out (PROTOCOL A1): those of parked and detached replications, of lanes that still deliver what a replay fed
+ * them, and the start of a gap that isn't durable. Positions of replications that nobody knows (yet) are carried over
+ * unchanged.
  */
 export class Lanes {
   readonly #context: LanesContext;
@@ -38,6 +55,18 @@ export class Lanes {
     for (const { served } of this.#entries.values()) if (served instanceof Lane) yield served;
   }
 
+  /** Every parked replication that has a position. */
+  *parked(): Generator<{
+    readonly config: ReplicationConfig;
+    readonly kind: OwnPositionKind;
+    readonly position: number;
+  }> {
+    for (const { config, served } of this.#entries.values()) {
+      if (!(served instanceof Lane) && served.position !== null)
+        yield { config, kind: served.kind, position: served.position };
+    }
+  }
+
   /** The lane through which live mutations go to the replication; null while it is detached or parked. */
   liveLaneOf(config: ReplicationConfig): Lane | null {
     const served = this.#entries.get(identityOf(config))?.served;
@@ -45,36 +74,61 @@ export class Lanes {
     return served ? null : this.#open(config);
   }
 
-  /** Where the replication is parked, and why; null when it isn't. */
-  parkedAt(config: ReplicationConfig): { readonly position: number; readonly kind: OwnPositionKind } | null {
+  laneOf(config: ReplicationConfig): Lane | null {
+    const served = this.#entries.get(identityOf(config))?.served;
+    return served instanceof Lane ? served : null;
+  }
+
+  /** Null when it is served, or isn't known here. */
+  parkedOf(config: ReplicationConfig): Parked | null {
     const served = this.#entries.get(identityOf(config))?.served;
     return !served || served instanceof Lane ? null : served;
   }
 
-  laneOf(config: ReplicationConfig): Lane | null {
-    const served = this.#entries.get(identityOf(config))?.served;
-    return served instanceof Lane ? served : null;
+  keepsPosition(config: ReplicationConfig): boolean {
+    return this.#entries.get(identityOf(config))?.keepsPosition ?? false;
   }
 
   /** A lane that goes on at `position`, fed by a replay. */
   openDetached(config: ReplicationConfig, position: number): Lane {
     const lane = this.#open(config);
     lane.detach(position);
+    const entry = this.#entries.get(identityOf(config));
+    if (entry) entry.keepsPosition = true;
     return lane;
   }
 
-  /** Nothing more is sent to the replication; it keeps its position, or `position` when it had none of its own. */
-  park(config: ReplicationConfig, kind: OwnPositionKind, position: number): void {
+  /** A lane that follows the live mutations from now on, while the gap that this leaves is made durable. */
+  openWithGap(config: ReplicationConfig, gap: Gap): void {
+    this.#open(config);
+    const entry = this.#entries.get(identityOf(config));
+    if (entry) entry.openGap = gap;
+  }
+
+  /** The gap is durable: its start needn't travel any more. */
+  gapStored(config: ReplicationConfig, gap: Gap): void {
+    const entry = this.#entries.get(identityOf(config));
+    if (entry?.openGap === gap) entry.openGap = null;
+  }
+
+  /** Nothing more is sent to the replication; a lane's first undelivered offset is kept, else `position`. */
+  park(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const identity = identityOf(config);
     const previous = this.#entries.get(identity);
     let at = position;
     if (previous?.served instanceof Lane) {
-      at = previous.served.position ?? position;
+      if (position !== null) at = previous.served.position ?? position;
       previous.served.close();
     } else if (previous) {
       at = previous.served.position;
     }
-    this.#entries.set(identity, { config, hash: identityHash(config), served: { position: at, kind } });
+    this.#entries.set(identity, {
+      config,
+      hash: identityHash(config),
+      served: { position: at, kind },
+      keepsPosition: false,
+      openGap: null,
+    });
   }
 
   /** Forgets lane and position: deleted, or to follow the live mutations from now on. */
@@ -83,7 +137,8 @@ export class Lanes {
     const entry = this.#entries.get(identity);
     if (entry?.served instanceof Lane) entry.served.close();
     this.#entries.delete(identity);
-    this.#unknown = this.#unknown.filter(({ replication }) => replication !== identityHash(config));
+    const hash = identityHash(config);
+    this.#unknown = this.#unknown.filter(({ replication }) => replication !== hash);
   }
 
   /** Positions of a commit whose replications aren't in the table. */
@@ -93,6 +148,7 @@ export class Lanes {
 
   /** Takes the position that was carried for a replication the table didn't know. */
   takeCarried(config: ReplicationConfig): OwnPosition | null {
+    if (this.#unknown.length === 0) return null;
     const hash = identityHash(config);
     const found = this.#unknown.find(({ replication }) => replication === hash) ?? null;
     if (found) this.#unknown = this.#unknown.filter((position) => position !== found);
@@ -102,14 +158,17 @@ export class Lanes {
   /** What every commit must carry beside its offset. */
   ownPositions(): readonly OwnPosition[] {
     const positions = [...this.#unknown];
-    for (const { hash, served } of this.#entries.values()) {
-      if (!(served instanceof Lane)) {
-        positions.push({ replication: hash, ...served });
-        continue;
+    for (const { hash, served, openGap } of this.#entries.values()) {
+      if (openGap) {
+        positions.push({ replication: hash, position: openGap.from, kind: 'PAUSED' });
+      } else if (!(served instanceof Lane)) {
+        const { kind, position } = served;
+        if (position !== null) positions.push({ replication: hash, position, kind });
+      } else {
+        const { position } = served;
+        if (position !== null && (served.isDetached || position < served.countedFrom))
+          positions.push({ replication: hash, position, kind: 'DETACHED' });
       }
-      const { position } = served;
-      if (position !== null && (served.isDetached || position < served.countedFrom))
-        positions.push({ replication: hash, position, kind: 'DETACHED' });
     }
     return positions;
   }
@@ -122,7 +181,14 @@ export class Lanes {
 
   #open(config: ReplicationConfig): Lane {
     const lane = new Lane(this.#context.destinations.of(config), this.#owner, this.#context);
-    this.#entries.set(identityOf(config), { config, hash: identityHash(config), served: lane });
+    const hash = identityHash(config);
+    this.#entries.set(identityOf(config), {
+      config,
+      hash,
+      served: lane,
+      keepsPosition: false,
+      openGap: null,
+    });
     return lane;
   }
 }

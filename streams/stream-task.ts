@@ -1,5 +1,6 @@
 import type { DatamartPlan } from '../processors/datamart-plan.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
+import type { PartitionReport } from '../processors/status-record.ts';
 import type { Topology, TopologyStatus } from '../processors/topology.ts';
 import { USER_POINT_PARENT } from '../schemas/document-type.ts';
 import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
@@ -17,11 +18,12 @@ import type { DeadLetters, StoreOptions } from './dead-letters.ts';
 import { FanOut } from './fan-out.ts';
 import type { ConsumedBatch, ConsumedRecord, TopicPartition } from './kafka-port.ts';
 import type { Lane, LaneOwner } from './lane.ts';
-import { Lanes, type LanesContext } from './lanes.ts';
+import { Lanes, type Gap, type LanesContext } from './lanes.ts';
 import { QUIET_TIME_MS, type Lease } from './lease.ts';
 import { ParkedRecords } from './parked-records.ts';
 import { RejectedRecords } from './rejected-records.ts';
-import { identityHash, identityOf } from './replication-identity.ts';
+import { identityHash } from './replication-identity.ts';
+import type { Stance } from './replication-states.ts';
 import { Window } from './window.ts';
 
 /** Why a partition can't go on; `partition_blocked{reason}` shows it. */
@@ -32,6 +34,11 @@ export interface StreamTaskContext extends LanesContext, CatchUpContext {
   readonly deadLetters: DeadLetters;
   readonly window: { readonly maxRecords: number; readonly maxBytes: number };
   readonly lease: Lease;
+  readonly stanceOf: (config: ReplicationConfig) => Stance;
+  /** What was last reported of the replication on the partition. */
+  readonly statusOf: (id: string, at: TopicPartition) => PartitionReport | null;
+  /** Resolves when the report is durable. */
+  readonly storeReport: (report: PartitionReport) => Promise<void>;
   /** A lane that delivers nothing for so long is detached. */
   readonly detachAfterMs: number;
 }
@@ -96,6 +103,10 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   readonly #parked: ParkedRecords;
   readonly #closing = new AbortController();
   readonly #blocked = new Set<BlockReason>();
+  /** By replication: the last interval that it was not sent. */
+  readonly #gaps = new Map<string, Gap>();
+  /** By replication: offsets that retention took before they were delivered. */
+  readonly #lost = new Map<string, number>();
   readonly #deadLetterAttempts = { inFlight: 0 };
   readonly #results = new Map<TopologyStatus, number>();
   /** Records that wait behind one whose schema is being loaded. */
@@ -270,18 +281,23 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     this.#catchUp.onPlanChanged(datamart, plan);
   }
 
-  /** Paused and deleted replications stop at once; an activated one goes on as its config says. */
-  onReplicationChanged(previous: ReplicationConfig | null, next: ReplicationConfig | null): void {
-    if (previous && (!next || identityOf(previous) !== identityOf(next))) {
-      const lane = this.#lanes.laneOf(previous);
-      if (lane) this.#catchUp.remove(lane);
-      this.#lanes.forget(previous);
-    }
-    if (!next) return;
-    const carried = this.#lanes.takeCarried(next);
-    if (carried) this.#lanes.park(next, carried.kind, carried.position);
-    if (next.status === 'PAUSED') this.#pauseReplication(next);
-    else this.#resumeReplication(next);
+  /** The replication was deleted, or made anew under its id: work and positions of this one end. */
+  onReplicationDeleted(config: ReplicationConfig): void {
+    const lane = this.#lanes.laneOf(config);
+    if (lane) this.#catchUp.remove(lane);
+    this.#lanes.forget(config);
+    this.#gaps.delete(config.id);
+  }
+
+  /** Paused and failed replications stop at once; an activated one goes on as its config says. */
+  onStance(config: ReplicationConfig, { state, isActivationFailed }: Stance): void {
+    const carried = this.#lanes.takeCarried(config);
+    if (carried) this.#lanes.park(config, carried.kind, carried.position);
+    if (state === 'PAUSED') this.#stopReplication(config, 'PAUSED', this.#position);
+    else if (state !== 'ERROR') this.#resumeReplication(config);
+    else if (isActivationFailed && !this.#lanes.keepsPosition(config) && !this.#lanes.parkedOf(config))
+      this.#stopReplication(config, 'ERROR', null);
+    else this.#stopReplication(config, 'ERROR', this.#position);
   }
 
   /** The coordinator has acknowledged this commit. */
@@ -318,6 +334,22 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     for (const lane of behind) this.#detach(lane, 'it is slower than the others');
   }
 
+  /** How the partition stands for the replications that don't just follow the committed offset. */
+  reports(): readonly PartitionReport[] {
+    const reports = new Map<string, PartitionReport>();
+    for (const id of new Set([...this.#gaps.keys(), ...this.#lost.keys()]))
+      reports.set(id, this.#reportOf(id, 'ACTIVE', this.#committed));
+    for (const lane of this.#lanes.all()) {
+      const { id } = lane.destination;
+      if (lane.isDetached) reports.set(id, this.#reportOf(id, 'DETACHED', lane.position ?? this.#position));
+    }
+    for (const { config, kind, position } of this.#lanes.parked()) {
+      const isPaused = kind === 'PAUSED' || config.status === 'PAUSED';
+      reports.set(config.id, this.#reportOf(config.id, isPaused ? 'PAUSED' : 'STOPPED', position));
+    }
+    return [...reports.values()];
+  }
+
   /** Feeds detached replications no more; what they have is still delivered. */
   stopReplays(): void {
     this.#catchUp.close();
@@ -348,6 +380,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     const { logger, metrics } = this.#context;
     const { id } = lane.destination;
     metrics.lostOffsets.add(to - from, id);
+    this.#lost.set(id, (this.#lost.get(id) ?? 0) + to - from);
     logger.error(
       { ...this.#at, replication_id: id, offset: from, lost: to - from },
       `retention has passed the replication’s position: offsets ${from} to ${to - 1} are lost to it`,
@@ -418,8 +451,11 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     const { table } = this.#context;
     this.#lanes.carryOver(positions);
     for (const config of table.all()) {
-      if (config.status === 'ACTIVE' && positions.length === 0) continue;
-      this.onReplicationChanged(null, config);
+      const stance = this.#context.stanceOf(config);
+      const isServed = stance.state === 'ACTIVE' || stance.state === 'ACTIVATING';
+      if (!isServed || positions.length > 0) this.onStance(config, stance);
+      const report = this.#context.statusOf(config.id, this.scope);
+      if (report?.gap) this.#gaps.set(config.id, report.gap);
     }
   }
 
@@ -431,25 +467,44 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     });
   }
 
-  #pauseReplication(config: ReplicationConfig): void {
+  /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
+  #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const lane = this.#lanes.laneOf(config);
     if (lane) this.#catchUp.remove(lane);
     // The kind tells how it goes on: after an ERROR from where it stopped, also when it was paused in between.
-    const kind: OwnPositionKind = this.#lanes.parkedAt(config)?.kind === 'ERROR' ? 'ERROR' : 'PAUSED';
-    this.#lanes.park(config, kind, this.#position);
+    const isStillError = this.#lanes.parkedOf(config)?.kind === 'ERROR';
+    this.#lanes.park(config, isStillError ? 'ERROR' : kind, position);
+    this.#fanOut.refresh(config.datamart);
     if (lane) this.#owner.commitSoon();
   }
 
   #resumeReplication(config: ReplicationConfig): void {
-    const parked = this.#lanes.parkedAt(config);
+    const parked = this.#lanes.parkedOf(config);
     if (!parked) return;
-    const resume =
-      parked.kind === 'DETACHED'
-        ? 'WHERE_STOPPED'
-        : (config.resume ?? (parked.kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW'));
+    const { kind, position } = parked;
+    const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
     this.#lanes.forget(config);
-    if (resume === 'WHERE_STOPPED') this.#catchUp.add(this.#lanes.openDetached(config, parked.position));
-    this.#owner.commitSoon();
+    if (position === null || position === this.#position) this.#owner.commitSoon();
+    else if (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')
+      this.#catchUp.add(this.#lanes.openDetached(config, position));
+    else this.#resumeFromNow(config, { from: position, to: this.#position });
+    this.#fanOut.refresh(config.datamart);
+  }
+
+  /** PROTOCOL A9: the gap is durable before its start is given up. */
+  #resumeFromNow(config: ReplicationConfig, gap: Gap): void {
+    this.#lanes.openWithGap(config, gap);
+    this.#gaps.set(config.id, gap);
+    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then(() => {
+      this.#lanes.gapStored(config, gap);
+      this.#owner.commitSoon();
+    });
+  }
+
+  #reportOf(id: string, state: PartitionReport['state'], offset: number): PartitionReport {
+    const gap = this.#gaps.get(id) ?? null;
+    const lostOffsets = this.#lost.get(id) ?? 0;
+    return { ...this.#at, replicationId: id, state, offset, gap, lostOffsets };
   }
 
   #detach(lane: Lane, why: string): void {

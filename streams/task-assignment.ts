@@ -66,6 +66,10 @@ export class TaskAssignment implements GroupListener {
     return this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
   }
 
+  owns(at: TopicPartition): boolean {
+    return this.#tasks.has(keyOf(at));
+  }
+
   onRebalancing(): void {
     this.#options.lease.suspend();
     this.#options.metrics.rebalances.add(1);

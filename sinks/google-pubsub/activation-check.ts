@@ -1,6 +1,7 @@
 import { protos } from '@google-cloud/pubsub';
 import { SinkError } from '../sink.ts';
 import { GRPC_STATUS, classifyPubSubError, grpcStatusOf } from './classify-error.ts';
+import { frameOf } from './framed-request.ts';
 import type { PublishTransport } from './publish-transport.ts';
 import { judgeTopicSchema, type SentMessages, type TopicSchema } from './topic-schema.ts';
 
@@ -45,7 +46,7 @@ async function checkRight(
   const call = {
     path: '/google.iam.v1.IAMPolicy/TestIamPermissions',
     routing: `resource=${encodeURIComponent(topicName)}`,
-    request: Buffer.concat([stringField(1, topicName), stringField(2, PUBLISH_PERMISSION)]),
+    request: frameOf(Buffer.concat([stringField(1, topicName), stringField(2, PUBLISH_PERMISSION)])),
   };
   try {
     const response = await transport.call(call, signal);
@@ -74,7 +75,7 @@ async function readTopicSchema(
         {
           path: '/google.pubsub.v1.Publisher/GetTopic',
           routing: `topic=${encodeURIComponent(topicName)}`,
-          request: Buffer.from(GetTopicRequest.encode({ topic: topicName }).finish()),
+          request: frameOf(GetTopicRequest.encode({ topic: topicName }).finish()),
         },
         signal,
       ),
@@ -94,7 +95,7 @@ async function readTopicSchema(
         {
           path: '/google.pubsub.v1.SchemaService/GetSchema',
           routing: `name=${encodeURIComponent(revision)}`,
-          request: Buffer.from(GetSchemaRequest.encode({ name: revision, view: SchemaView.FULL }).finish()),
+          request: frameOf(GetSchemaRequest.encode({ name: revision, view: SchemaView.FULL }).finish()),
         },
         signal,
       ),

@@ -4,6 +4,7 @@ import { GOOGLE_PUBSUB_FIELDS, parseGooglePubSubConfig, type GooglePubSubConfig 
 import { checkServiceAccount, parseServiceAccount, type ServiceAccount } from './credentials.ts';
 import { GrpcTransport, type GrpcTarget } from './grpc-transport.ts';
 import type { PublishTransport } from './publish-transport.ts';
+import { SharedMessages } from './shared-messages.ts';
 import { GooglePubSubSink } from './sink.ts';
 
 /** The adapter's slice of the settings. */
@@ -22,7 +23,7 @@ const TLS_PORT = 443;
 export function googlePubSubAdapter(settings: GooglePubSubSettings): SinkAdapter<GooglePubSubConfig> {
   const emulator = settings.allowEmulators ? emulatorTarget(settings.emulatorHost) : null;
   const openTransport = settings.openTransport ?? ((target, account) => new GrpcTransport(target, account));
-  const buffers = new BufferPool();
+  const messages = new SharedMessages(new BufferPool());
   return {
     type: 'GOOGLE_PUBSUB',
     versions: [2, 1],
@@ -34,7 +35,7 @@ export function googlePubSubAdapter(settings: GooglePubSubSettings): SinkAdapter
     open: async ({ config, options, credentials }: OpenOptions<GooglePubSubConfig>) => {
       const account = accountOf(credentials);
       const target = emulator ?? { host: config.endpoint ?? GLOBAL_HOST, port: TLS_PORT, isEmulator: false };
-      return new GooglePubSubSink({ config, options, transport: openTransport(target, account), buffers });
+      return new GooglePubSubSink({ config, options, transport: openTransport(target, account), messages });
     },
   };
 }

@@ -1,6 +1,7 @@
 import { v1 } from '@google-cloud/pubsub';
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import type { ServiceAccount } from './credentials.ts';
+import { messageIn, sendFramesUntouched } from './framed-request.ts';
 import type { PublishTransport, UnaryCall } from './publish-transport.ts';
 
 /** Where to connect to. */
@@ -34,6 +35,7 @@ const CHANNEL_OPTIONS = {
 class Connection {
   readonly #client: v1.PublisherClient;
   readonly #stub: Promise<Client>;
+  #sendsFrames = false;
   readonly #onClosed: (connection: Connection) => void;
   readonly #cancels = new Set<() => void>();
   #isRetired = false;
@@ -73,17 +75,34 @@ class Connection {
       const stub = await this.#stub;
       const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
       const deadline = Date.now() + LAST_RESORT_DEADLINE_MS;
-      const unary = stub.makeUnaryRequest<Buffer, Buffer>(
-        call.path,
-        identity,
-        identity,
-        call.request,
-        metadata,
-        { deadline },
-        (error, response) =>
-          error === null && response !== undefined ? resolve(response) : reject(asError(error)),
-      );
-      cancel = () => unary.cancel();
+      const onEnd = (error: Error | null, response: Buffer | undefined): void =>
+        error === null && response !== undefined ? resolve(response) : reject(asError(error));
+      if (this.#sendsFrames) {
+        // Only calls with a stream of requests take pieces. On the wire they are the same.
+        const pieces = stub.makeClientStreamRequest(
+          call.path,
+          identity,
+          identity,
+          metadata,
+          { deadline },
+          onEnd,
+        );
+        cancel = () => pieces.cancel();
+        for (const piece of call.request) pieces.write(piece);
+        pieces.end();
+      } else {
+        const message = messageIn(call.request);
+        const unary = stub.makeUnaryRequest(
+          call.path,
+          identity,
+          identity,
+          message,
+          metadata,
+          { deadline },
+          onEnd,
+        );
+        cancel = () => unary.cancel();
+      }
       if (isCancelled) cancel();
       return await promise;
     } finally {
@@ -118,6 +137,7 @@ class Connection {
   async #connect(): Promise<Client> {
     const stub: unknown = await this.#client.initialize();
     if (!(stub instanceof Client)) throw new TypeError('the Pub/Sub client gave no gRPC stub');
+    this.#sendsFrames = sendFramesUntouched(stub.getChannel());
     return stub;
   }
 

@@ -31,8 +31,8 @@ export function recordOverheadBytes(options: {
   return tagsAndLengths + docType + messageId + orderingKey;
 }
 
-/** What was found out about a request before it is written. */
-export interface PublishRequestPlan {
+/** What was found out about messages before they are written. */
+export interface MessagesPlan {
   readonly byteLength: number;
   /** By document type. */
   readonly prefixes: readonly Buffer[];
@@ -40,45 +40,39 @@ export interface PublishRequestPlan {
   readonly ids: readonly string[] | null;
 }
 
+/** The field `topic`: all of a `PublishRequest` that isn't its messages. */
+export function topicField(topicName: string): Buffer {
+  return field(REQUEST_TOPIC, topicName);
+}
+
 /**
- * Writes `PublishRequest` bytes straight from batches of operations, without an object per message: 7 to 10 times
- * cheaper than building and encoding them. Allocates nothing per record unless message ids were asked for. A contract test reads the bytes with the official protos.
+ * Writes the `messages` of a `PublishRequest` straight from batches of operations, without an object per message: 7 to
+ * 10 times cheaper than building and encoding them. Allocates nothing per record unless message ids were asked for. A
+ * contract test reads the bytes with the official protos.
  */
-export class PublishRequestEncoder {
-  readonly #topic: Buffer;
+export class MessagesEncoder {
   readonly #hasMessageIds: boolean;
   /** By ordering lane, then document type: the bytes that a message carries before its id and data. */
   readonly #prefixes = new Map<number | null, readonly Buffer[]>();
 
-  constructor(topicName: string, options: { readonly messageId: boolean }) {
-    this.#topic = field(REQUEST_TOPIC, topicName);
+  constructor(options: { readonly messageId: boolean }) {
     this.#hasMessageIds = options.messageId;
   }
 
-  /** Measures the request for the whole batch. */
-  plan(batch: OperationBatch): PublishRequestPlan {
+  /** Measures the messages of the whole batch. */
+  plan(batch: OperationBatch): MessagesPlan {
     const prefixes = this.#prefixesOf(batch);
     const ids = this.#hasMessageIds ? messageIdAttributes(batch) : null;
-    let byteLength = this.#topic.length;
-    for (let i = 0; i < batch.count; i++) {
-      const message = messageLength(batch, i, prefixes, ids);
-      byteLength += 1 + varintLength(message) + message;
-    }
+    let byteLength = 0;
+    for (let i = 0; i < batch.count; i++) byteLength += entryLength(batch, i, prefixes, ids);
     return { byteLength, prefixes, ids };
   }
 
-  /** The bytes of a request that holds only record `i` of the planned batch. */
-  byteLengthOf(batch: OperationBatch, plan: PublishRequestPlan, i: number): number {
-    const message = messageLength(batch, i, plan.prefixes, plan.ids);
-    return this.#topic.length + 1 + varintLength(message) + message;
-  }
-
-  /** Writes the planned request to the first `plan.byteLength` bytes of `target`. */
-  write(batch: OperationBatch, plan: PublishRequestPlan, target: Buffer): void {
+  /** Writes the planned messages to the first `plan.byteLength` bytes of `target`. */
+  write(batch: OperationBatch, plan: MessagesPlan, target: Buffer): void {
     const { prefixes, ids } = plan;
     const { count, data } = batch;
-    target.set(this.#topic, 0);
-    let at = this.#topic.length;
+    let at = 0;
     for (let i = 0; i < count; i++) {
       const start = batch.start(i);
       const end = batch.end(i);
@@ -130,6 +124,17 @@ export function countMessageIds(response: Uint8Array): number | null {
     else if (wireType !== 0) return null;
   }
   return at === response.length ? count : null;
+}
+
+/** How many bytes record `i` takes in a request. */
+function entryLength(
+  batch: OperationBatch,
+  i: number,
+  prefixes: readonly Buffer[],
+  ids: readonly string[] | null,
+): number {
+  const message = messageLength(batch, i, prefixes, ids);
+  return 1 + varintLength(message) + message;
 }
 
 function messageLength(

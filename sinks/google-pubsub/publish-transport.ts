@@ -4,7 +4,8 @@ export interface UnaryCall {
   readonly path: string;
   /** The header `x-goog-request-params`, by which Google's front ends route the call. */
   readonly routing: string;
-  readonly request: Buffer;
+  /** The request's frame, in pieces: see framed-request.ts. */
+  readonly request: readonly Buffer[];
 }
 
 /**

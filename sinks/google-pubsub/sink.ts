@@ -7,16 +7,12 @@ import {
   type SinkLimits,
 } from '../sink.ts';
 import { checkTopic } from './activation-check.ts';
-import type { BufferPool } from './buffer-pool.ts';
 import { classifyPubSubError } from './classify-error.ts';
 import { topicNameOf, type GooglePubSubConfig } from './config.ts';
-import {
-  PublishRequestEncoder,
-  countMessageIds,
-  recordOverheadBytes,
-  type PublishRequestPlan,
-} from './publish-request.ts';
+import { frameOf } from './framed-request.ts';
+import { countMessageIds, recordOverheadBytes, topicField } from './publish-request.ts';
 import type { PublishTransport } from './publish-transport.ts';
+import type { SharedMessages } from './shared-messages.ts';
 
 /** Pub/Sub's own limits are 1,000 messages and 10 MB a request; Google's connectors keep the same distance. */
 const MAX_RECORDS = 1_000;
@@ -31,7 +27,7 @@ export interface GooglePubSubSinkParts {
   readonly options: MessageOptions;
   readonly transport: PublishTransport;
   /** Shared by all sinks of the adapter. */
-  readonly buffers: BufferPool;
+  readonly messages: SharedMessages;
 }
 
 /** One topic. A batch is one publish request; connects with the first one. */
@@ -40,8 +36,8 @@ export class GooglePubSubSink implements Sink {
   readonly #topicName: string;
   readonly #options: MessageOptions;
   readonly #transport: PublishTransport;
-  readonly #buffers: BufferPool;
-  readonly #encoder: PublishRequestEncoder;
+  readonly #messages: SharedMessages;
+  readonly #topic: Buffer;
   readonly #action: string;
   readonly #routing: string;
   readonly #isGlobal: boolean;
@@ -51,8 +47,8 @@ export class GooglePubSubSink implements Sink {
     this.#topicName = topicNameOf(parts.config);
     this.#options = parts.options;
     this.#transport = parts.transport;
-    this.#buffers = parts.buffers;
-    this.#encoder = new PublishRequestEncoder(this.#topicName, parts.options);
+    this.#messages = parts.messages;
+    this.#topic = topicField(this.#topicName);
     this.#action = `publishing to ${this.#topicName}`;
     this.#routing = `topic=${encodeURIComponent(this.#topicName)}`;
     this.#isGlobal = parts.config.endpoint === null;
@@ -73,21 +69,21 @@ export class GooglePubSubSink implements Sink {
   async send(batch: OperationBatch, signal: AbortSignal): Promise<SendOutcome> {
     if (this.#isClosed) return failed(this.#closedFailure(false));
     if (signal.aborted) return failed(this.#timeout(undefined));
-    const plan = this.#encoder.plan(batch);
-    if (plan.byteLength > MAX_REQUEST_BYTES) return this.#refuseTooLarge(batch, plan);
-    const buffer = this.#buffers.take(plan.byteLength);
-    this.#encoder.write(batch, plan, buffer);
-    const request = buffer.subarray(0, plan.byteLength);
+    const maxBytes = MAX_REQUEST_BYTES - this.#topic.length;
+    const messages = this.#messages.lend(batch, this.#options.messageId, maxBytes);
+    if (messages === null) return this.#refuseTooLarge(batch, maxBytes);
+    const request = frameOf(this.#topic, messages.bytes);
+    let isAnswered = false;
     try {
-      const call = { path: PUBLISH, routing: this.#routing, request };
-      const response = await this.#transport.call(call, signal);
-      this.#buffers.giveBack(buffer);
+      const response = await this.#transport.call({ path: PUBLISH, routing: this.#routing, request }, signal);
+      isAnswered = true;
       return this.#outcomeOf(response, batch.count);
     } catch (error) {
-      // The buffer isn't given back: a cancelled call may still read it.
       if (signal.aborted) return failed(this.#timeout(error));
       if (this.#isClosed) return failed(this.#closedFailure(true));
       return failed(classifyPubSubError(error, this.#action));
+    } finally {
+      this.#messages.giveBack(messages, !isAnswered);
     }
   }
 
@@ -97,9 +93,9 @@ export class GooglePubSubSink implements Sink {
   }
 
   /** Over the limit Pub/Sub refuses the request whole, after ten megabytes on the wire, and names no record. */
-  #refuseTooLarge(batch: OperationBatch, plan: PublishRequestPlan): SendOutcome {
+  #refuseTooLarge(batch: OperationBatch, maxBytes: number): SendOutcome {
     const message = `${this.#action}: a request may hold ${MAX_REQUEST_BYTES} bytes`;
-    const isNext = this.#encoder.byteLengthOf(batch, plan, 0) > MAX_REQUEST_BYTES;
+    const isNext = batch.end(0) - batch.start(0) > maxBytes;
     return { ...failed(new SinkError('rejected', 'too_large', message)), isNext };
   }
 

@@ -3,9 +3,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { DOCUMENT_TYPES } from '../../schemas/document-type.ts';
 import {
-  PublishRequestEncoder,
+  MessagesEncoder,
   countMessageIds,
   recordOverheadBytes,
+  topicField,
 } from '../../sinks/google-pubsub/publish-request.ts';
 import type { OperationBatch } from '../../sinks/sink.ts';
 import { anOperationBatch, binaryOperation, bytesOf, messageIdOf } from '../support/operation-batch.ts';
@@ -16,12 +17,12 @@ const TOPIC = 'projects/acme/topics/users';
 
 /** Into a buffer that is dirty and too long, as those of the pool are. */
 function encode(batch: OperationBatch, options = { messageId: false }): Buffer {
-  const encoder = new PublishRequestEncoder(TOPIC, options);
+  const encoder = new MessagesEncoder(options);
   const plan = encoder.plan(batch);
   const target = Buffer.alloc(plan.byteLength + 50, 0xee);
   encoder.write(batch, plan, target);
   expect(target.subarray(plan.byteLength).every((byte) => byte === 0xee)).toBe(true);
-  return target.subarray(0, plan.byteLength);
+  return Buffer.concat([topicField(TOPIC), target.subarray(0, plan.byteLength)]);
 }
 
 describe('the hand-written PublishRequest, read with the official protos', () => {
@@ -57,7 +58,7 @@ describe('the hand-written PublishRequest, read with the official protos', () =>
   });
 
   test('holds the ordering lane in decimal as ordering key', () => {
-    const encoder = new PublishRequestEncoder(TOPIC, { messageId: false });
+    const encoder = new MessagesEncoder({ messageId: false });
     const keys = [0, 255, null, 0].map((orderingLane) => {
       const batch = anOperationBatch({ operations: [binaryOperation(1)], orderingLane });
       const plan = encoder.plan(batch);

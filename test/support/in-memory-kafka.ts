@@ -32,6 +32,8 @@ export class InMemoryKafka {
   readonly #logs = new Map<string, StoredRecord[]>();
   readonly #commits = new Map<string, { offset: number; metadata: string }>();
   readonly #starts = new Map<string, number>();
+  /** Reads that wait for records. */
+  readonly #readers = new Set<() => void>();
   #generationId = 0;
   /** When set, asked before every produce; a returned error is thrown. */
   produceFault: ((topic: string, records: readonly ProducedRecord[]) => Error | null) | null = null;
@@ -54,6 +56,8 @@ export class InMemoryKafka {
   append(at: TopicPartition, record: Partial<StoredRecord>): number {
     const log = this.log(at);
     log.push({ key: null, value: null, headers: {}, timestamp: this.#clock.now(), ...record });
+    for (const wake of this.#readers) wake();
+    this.#readers.clear();
     return log.length - 1;
   }
 
@@ -120,7 +124,10 @@ export class InMemoryKafka {
       read: async (at, offset, maxWaitMs) => {
         if (offset < this.startOf(at)) throw new Error('OFFSET_OUT_OF_RANGE');
         if (offset >= this.log(at).length) {
-          await new Promise<void>((resolve) => this.#clock.schedule(maxWaitMs, resolve));
+          await new Promise<void>((resolve) => {
+            this.#readers.add(resolve);
+            this.#clock.schedule(maxWaitMs, resolve);
+          });
         }
         return this.read(at, offset);
       },

@@ -1,6 +1,6 @@
-import { Kafka, logLevel } from 'kafkajs';
 import type { Admin, EachBatchPayload, IHeaders, Message } from 'kafkajs';
 import { randomUUID } from 'node:crypto';
+import { Kafka, logLevel, type KafkaClient } from '../../streams/kafka/kafkajs.ts';
 import { BROKERS_UNDER_TEST } from './shared-services.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -35,7 +35,7 @@ export function brokersUnderTest(): string[] {
 }
 
 /** A kafkajs client; every helper here takes other brokers for tests that run their own. */
-export function kafkaClient(brokers: readonly string[] = brokersUnderTest()): Kafka {
+export function kafkaClient(brokers: readonly string[] = brokersUnderTest()): KafkaClient {
   return new Kafka({ brokers: [...brokers], clientId: 'test', logLevel: logLevel.NOTHING });
 }
 

@@ -23,6 +23,7 @@ type Script = (operations: readonly string[]) => SendOutcome | Promise<SendOutco
 export class ScriptedSinks {
   readonly #received = new Map<string, string[]>();
   readonly #scripts = new Map<string, Script>();
+  readonly #refusals = new Map<string, SinkError>();
   readonly requests: SeenRequest[] = [];
   readonly opened: string[] = [];
   readonly closed: string[] = [];
@@ -53,11 +54,20 @@ export class ScriptedSinks {
     else this.#scripts.delete(target);
   }
 
+  /** The check of `target` fails with this until null ends it. */
+  refuse(target: string, failure: SinkError | null): void {
+    if (failure) this.#refusals.set(target, failure);
+    else this.#refusals.delete(target);
+  }
+
   #sink(target: string): Sink {
     this.opened.push(target);
     return {
       limits: this.limits,
-      check: () => Promise.resolve([]),
+      check: () => {
+        const refusal = this.#refusals.get(target);
+        return refusal ? Promise.reject(refusal) : Promise.resolve([]);
+      },
       send: (batch) => this.#send(target, batch),
       close: () => {
         this.closed.push(target);

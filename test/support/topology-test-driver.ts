@@ -15,6 +15,7 @@ import { ScriptedSinks } from './scripted-sink.ts';
 
 export const MUTATIONS = 'datamart-mutations';
 const CONFIG = { topic: 'replication-config', partition: 0 };
+export const STATUS = { topic: 'replication-status', partition: 0 };
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
 export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
@@ -78,7 +79,13 @@ export class TopologyTestDriver {
     };
     this.application = new ReplicationApplication({
       groupId: 'group',
-      topics: { mutations: [MUTATIONS], replicationConfig: CONFIG.topic, deadLetters: DEAD_LETTERS.topic },
+      instance: 'instance-1',
+      topics: {
+        mutations: [MUTATIONS],
+        replicationConfig: CONFIG.topic,
+        replicationStatus: STATUS.topic,
+        deadLetters: DEAD_LETTERS.topic,
+      },
       delivery: {
         memoryBytes: options.memoryBytes ?? 256 * 1024 * 1024,
         windowRecords: options.windowRecords ?? 10_000,

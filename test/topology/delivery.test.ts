@@ -174,7 +174,7 @@ test('a replication that is created, paused, activated and deleted takes effect 
   driver.produce(activity(5));
   await driver.run();
   expect(driver.sinks.received('a')).toEqual([activityOperation(2), activityOperation(4)]);
-  expect(driver.sinks.closed).toEqual(['a']);
+  expect(driver.sinks.closed).toEqual(['a', 'a']);
 });
 
 test('a paused replication no longer holds the offset', async () => {

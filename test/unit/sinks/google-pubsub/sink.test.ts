@@ -12,6 +12,7 @@ import {
   binaryOperation,
   bytesOf,
   jsonOperation,
+  partOf,
 } from '../../../support/operation-batch.ts';
 import { aServiceAccountFile } from '../../../support/service-account.ts';
 
@@ -215,19 +216,22 @@ describe('on the fake', () => {
 });
 
 describe('on another transport', () => {
-  const openOn = (call: PublishTransport['call']): Promise<Sink> => {
+  /** Opens sinks of one adapter. */
+  const adapterOn = (call: PublishTransport['call']) => {
     const transport = { call, close: async () => undefined };
     const adapter = googlePubSubAdapter({
       allowEmulators: false,
       emulatorHost: null,
       openTransport: () => transport,
     });
-    return adapter.open({
-      config,
-      options: messageOptions({ version: 1 }),
-      credentials: aServiceAccountFile(),
-    });
+    return (topicId: string, messageId = false): Promise<Sink> =>
+      adapter.open({
+        config: { ...config, topicId },
+        options: messageOptions({ version: 1, messageId }),
+        credentials: aServiceAccountFile(),
+      });
   };
+  const openOn = (call: PublishTransport['call']): Promise<Sink> => adapterOn(call)('users');
   const response = (count: number): Buffer => {
     const messageIds = Array.from({ length: count }, (_, i) => `${i}`);
     return Buffer.from(protos.google.pubsub.v1.PublishResponse.encode({ messageIds }).finish());
@@ -252,20 +256,88 @@ describe('on another transport', () => {
     });
   });
 
-  test('leaves the bytes of a request alone until it has been answered', async () => {
-    const inFlight: { readonly request: Buffer; readonly answer: () => void }[] = [];
-    const sink = await openOn((call) => {
-      const { promise, resolve } = Promise.withResolvers<Buffer>();
-      inFlight.push({ request: call.request, answer: () => resolve(response(1)) });
+  describe('with requests in flight', () => {
+    const inFlight: {
+      readonly request: readonly Buffer[];
+      readonly answer: () => void;
+      readonly fail: () => void;
+    }[] = [];
+    const onHold: PublishTransport['call'] = (call) => {
+      const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+      inFlight.push({
+        request: call.request,
+        answer: () => resolve(response(1)),
+        fail: () => reject(new Error('cancelled')),
+      });
       return promise;
+    };
+    const operationsOf = (i: number): Buffer => Buffer.concat(inFlight[i]!.request);
+
+    afterEach(() => {
+      inFlight.splice(0);
     });
-    const batches = [0, 1, 2].map((seed) => anOperationBatch({ operations: [binaryOperation(seed, 2_000)] }));
 
-    const sending = batches.map((batch) => sink.send(batch, noAbort()));
+    test('leaves their bytes alone until they have been answered', async () => {
+      const sink = await openOn(onHold);
+      const batches = [0, 1, 2].map((seed) =>
+        anOperationBatch({ operations: [binaryOperation(seed, 2_000)] }),
+      );
 
-    inFlight.forEach(({ request }, i) => expect(request.includes(bytesOf(batches[i]!, 0))).toBe(true));
-    inFlight.forEach(({ answer }) => answer());
-    await Promise.all(sending);
+      const sending = batches.map((batch) => sink.send(batch, noAbort()));
+
+      batches.forEach((batch, i) => expect(operationsOf(i).includes(bytesOf(batch, 0))).toBe(true));
+      inFlight.forEach(({ answer }) => answer());
+      await Promise.all(sending);
+    });
+
+    test('encodes the same operations once for all replications, but not beyond the last answer', async () => {
+      const batch = anOperationBatch({ operations: [binaryOperation(1), binaryOperation(2)] });
+      const adapter = adapterOn(onHold);
+      const sinks = [await adapter('users'), await adapter('users-again'), await adapter('others', true)];
+      const sending = sinks.map((sink) => sink.send(partOf(batch, 0, 1), noAbort()));
+      sending.push(sinks[0]!.send(partOf(batch, 1), noAbort()));
+
+      const [first, again, withIds, next] = inFlight.map(({ request }) => request[1]!);
+      inFlight[0]!.answer();
+      await sending[0];
+      const late = anOperationBatch({ operations: [binaryOperation(3)] });
+      sending.push(sinks[0]!.send(late, noAbort()));
+
+      expect(again!.buffer).toBe(first!.buffer);
+      expect(withIds!.buffer).not.toBe(first!.buffer);
+      expect(next!.buffer).not.toBe(first!.buffer);
+      expect(inFlight[4]!.request[1]!.buffer).not.toBe(first!.buffer);
+      expect(operationsOf(1).includes(bytesOf(batch, 0))).toBe(true);
+      inFlight.forEach(({ answer }) => answer());
+      await Promise.all(sending);
+
+      sending.push(sinks[0]!.send(late, noAbort()));
+      const earlier = inFlight.slice(0, 5).map(({ request }) => request[1]!.buffer);
+      expect(earlier.some((buffer) => buffer === inFlight[5]!.request[1]!.buffer)).toBe(true);
+      inFlight[5]!.answer();
+      await Promise.all(sending);
+    });
+
+    test('never uses the bytes of one that failed again, even when another was answered after it', async () => {
+      const batch = anOperationBatch({ operations: [binaryOperation(1)] });
+      const adapter = adapterOn(onHold);
+      const sinks = [await adapter('users'), await adapter('users-again')];
+      const sending = sinks.map((sink) => sink.send(batch, noAbort()));
+      const { buffer } = inFlight[0]!.request[1]!;
+
+      inFlight[0]!.fail();
+      await sending[0];
+      inFlight[1]!.answer();
+      await sending[1];
+      for (let i = 2; i < 20; i++) {
+        sending.push(sinks[0]!.send(anOperationBatch({ operations: [binaryOperation(i)] }), noAbort()));
+      }
+
+      expect(inFlight).toHaveLength(20);
+      for (const { request } of inFlight.slice(2)) expect(request[1]!.buffer).not.toBe(buffer);
+      inFlight.forEach(({ answer }) => answer());
+      await Promise.all(sending);
+    });
   });
 });
 

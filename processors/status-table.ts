@@ -1,0 +1,87 @@
+import { strongerVerdict, type Verdict } from './replication-state.ts';
+import {
+  partitionKey,
+  readStatusRecord,
+  replicationKey,
+  type PartitionReport,
+  type ReplicationStatus,
+} from './status-record.ts';
+
+/** What a status record changed. */
+export type StatusChange =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'replication'; readonly id: string }
+  | { readonly kind: 'partition'; readonly id: string };
+
+/** The observed state of all replications, as `replication-status` tells it. */
+export class StatusTable {
+  readonly #statuses = new Map<string, ReplicationStatus>();
+  readonly #verdicts = new Map<string, Verdict>();
+  readonly #reports = new Map<string, Map<string, PartitionReport>>();
+
+  /** Applies one record; null deletes. Throws `StateTooNewError`. */
+  apply(key: string, value: Buffer | null): StatusChange {
+    if (value === null) return this.#delete(key);
+    const record = readStatusRecord(key, value);
+    if (record.kind === 'other') return { kind: 'none' };
+    if (record.kind === 'partition') {
+      const { report } = record;
+      const reports = this.#reports.get(report.replicationId) ?? new Map<string, PartitionReport>();
+      reports.set(key, report);
+      this.#reports.set(report.replicationId, reports);
+      return { kind: 'partition', id: report.replicationId };
+    }
+    const { status } = record;
+    const id = status.replicationId;
+    this.#statuses.set(id, status);
+    const known = this.#verdicts.get(id);
+    if (status.verdict)
+      this.#verdicts.set(id, known ? strongerVerdict(known, status.verdict) : status.verdict);
+    return { kind: 'replication', id };
+  }
+
+  /** The newest record, whatever it is worth. */
+  status(id: string): ReplicationStatus | null {
+    return this.#statuses.get(id) ?? null;
+  }
+
+  /** The verdict in force: that of the newest config record, and of one record's the failure. */
+  verdict(id: string): Verdict | null {
+    return this.#verdicts.get(id) ?? null;
+  }
+
+  reports(id: string): Iterable<PartitionReport> {
+    return this.#reports.get(id)?.values() ?? [];
+  }
+
+  report(id: string, topic: string, partition: number): PartitionReport | null {
+    return this.#reports.get(id)?.get(partitionKey(id, topic, partition)) ?? null;
+  }
+
+  /** Ids of all replications that have any record. */
+  *ids(): Generator<string> {
+    yield* this.#statuses.keys();
+    for (const id of this.#reports.keys()) if (!this.#statuses.has(id)) yield id;
+  }
+
+  /** Every key of the replication's records. */
+  keys(id: string): readonly string[] {
+    return [
+      ...(this.#statuses.has(id) ? [replicationKey(id)] : []),
+      ...(this.#reports.get(id)?.keys() ?? []),
+    ];
+  }
+
+  #delete(key: string): StatusChange {
+    const [, id = ''] = key.split('/');
+    if (key === replicationKey(id)) {
+      this.#statuses.delete(id);
+      this.#verdicts.delete(id);
+      return { kind: 'replication', id };
+    }
+    const reports = this.#reports.get(id);
+    if (!reports?.delete(key)) return { kind: 'none' };
+    if (reports.size === 0) this.#reports.delete(id);
+    return { kind: 'partition', id };
+  }
+}

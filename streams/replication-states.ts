@@ -1,0 +1,235 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
+import {
+  REPLICATION_TRANSITIONS,
+  replicationState,
+  verdictFor,
+  type ReplicationState,
+  type Verdict,
+} from '../processors/replication-state.ts';
+import type { ReplicationTable } from '../processors/replication-table.ts';
+import {
+  replicationKey,
+  writeReplicationStatus,
+  type ReplicationStatus,
+} from '../processors/status-record.ts';
+import type { StatusTable } from '../processors/status-table.ts';
+import type { SinkError } from '../sinks/sink.ts';
+import { backoffMs, type Random } from './backoff.ts';
+import { sleep, type Clock } from './clock.ts';
+import type { Destinations } from './destinations.ts';
+import type { Logger } from './logger.ts';
+import { identityOf } from './replication-identity.ts';
+import type { StatusWriter } from './status-writer.ts';
+
+const CHECKS_AT_ONCE = 16;
+/** Credentials are written apart from the record that names them. */
+const CREDENTIALS_GRACE_MS = 10_000;
+
+export interface ReplicationStatesOptions {
+  readonly table: ReplicationTable;
+  readonly status: StatusTable;
+  readonly writer: StatusWriter;
+  readonly destinations: () => Destinations;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Aborts when the application stops. */
+  readonly signal: AbortSignal;
+  /** Whether this instance owns partition 0 of the first mutation topic: then it checks and writes for all. */
+  readonly isCoordinator: () => boolean;
+  /** A replication is to be served otherwise from now on. */
+  readonly onStance: (config: ReplicationConfig, stance: Stance) => void;
+}
+
+/** How the tasks are to treat a replication. */
+export interface Stance {
+  readonly state: Exclude<ReplicationState, 'DETACHED' | 'DELETED'>;
+  /** True when the failure is that of the check: nothing was sent since the activation. */
+  readonly isActivationFailed: boolean;
+}
+
+/**
+ * Drives the state machine of every replication (`processors/replication-state.ts`) from the control topic, the verdicts
+ * in `replication-status` and what happens at the destinations.
+ *
+ * Every instance follows the verdicts that are on the topic, so one owner's ERROR stops all. The coordinator makes those
+ * of activations, and writes what follows from the tables alone: two of them for a moment do no harm.
+ */
+export class ReplicationStates {
+  readonly #options: ReplicationStatesOptions;
+  readonly #states = new Map<string, { readonly state: ReplicationState; readonly sinceMs: number }>();
+  readonly #stances = new Map<string, Stance['state']>();
+  readonly #checking = new Map<string, number>();
+  #toCheck: ReplicationConfig[] = [];
+
+  constructor(options: ReplicationStatesOptions) {
+    this.#options = options;
+  }
+
+  /** The state of each replication of the table. */
+  stateOf(config: ReplicationConfig): ReplicationState {
+    return replicationState(config, this.#options.status.verdict(config.id), this.#isDetached(config.id));
+  }
+
+  /** How tasks are to treat the replication. */
+  stanceOf(config: ReplicationConfig): Stance {
+    const verdict = this.#options.status.verdict(config.id);
+    const state = replicationState(config, verdict, false) as Stance['state'];
+    return {
+      state,
+      isActivationFailed: state === 'ERROR' && verdict?.failure?.reason === 'activation_failed',
+    };
+  }
+
+  /** The control topic has another record of the replication, or none any more. */
+  onConfigChanged(previous: ReplicationConfig | null, next: ReplicationConfig | null): void {
+    if (previous && (!next || identityOf(previous) !== identityOf(next))) {
+      this.#note(previous.id, 'DELETED');
+      this.#states.delete(previous.id);
+      this.#stances.delete(previous.id);
+    }
+    if (next) this.#refresh(next);
+    else if (previous) this.#coordinate(previous.id);
+  }
+
+  /** The status topic has another record of the replication. */
+  onStatusChanged(id: string): void {
+    const config = this.#options.table.get(id);
+    if (config) this.#refresh(config);
+    else this.#coordinate(id);
+  }
+
+  /** This instance has become the coordinator, or the tables were read: does what is left to do. */
+  onCoordinator(): void {
+    const { table, status } = this.#options;
+    for (const { id } of table.all()) this.#coordinate(id);
+    for (const id of [...status.ids()]) if (!table.get(id)) this.#coordinate(id);
+  }
+
+  /** A permanent fault of the destination was confirmed. Resolves when all instances can know. */
+  destinationFailed(config: ReplicationConfig, failure: SinkError): Promise<void> {
+    const { code, message, remedy } = failure;
+    return this.#writeVerdict(config, {
+      configOffset: config.offset,
+      credentialsVersion: null,
+      failure: { reason: 'destination_failed', code, message, remedy },
+    });
+  }
+
+  #refresh(config: ReplicationConfig): void {
+    this.#note(config.id, this.stateOf(config));
+    const stance = this.stanceOf(config);
+    if (this.#stances.get(config.id) !== stance.state) {
+      this.#stances.set(config.id, stance.state);
+      this.#options.onStance(config, stance);
+    }
+    this.#coordinate(config.id);
+  }
+
+  #note(id: string, state: ReplicationState): void {
+    const { clock, logger } = this.#options;
+    const previous = this.#states.get(id)?.state;
+    if (previous === state) return;
+    if (previous && !REPLICATION_TRANSITIONS[previous].includes(state))
+      logger.error({ replication_id: id }, `a replication went from ${previous} to ${state}`);
+    this.#states.set(id, { state, sinceMs: clock.now() });
+    logger.info({ replication_id: id, state }, `replication: ${previous ?? 'new'} → ${state}`);
+  }
+
+  #isDetached(id: string): boolean {
+    for (const { state } of this.#options.status.reports(id)) if (state === 'DETACHED') return true;
+    return false;
+  }
+
+  /** What the coordinator writes follows from the tables: what is missing or says something else is written. */
+  #coordinate(id: string): void {
+    const { table, status, writer, isCoordinator } = this.#options;
+    if (!isCoordinator()) return;
+    const config = table.get(id);
+    if (!config) {
+      for (const key of status.keys(id)) void writer.write(key, null);
+      return;
+    }
+    const state = this.stateOf(config);
+    if (state === 'ACTIVATING') this.#check(config);
+    const written = status.status(id);
+    const verdict = this.#verdictToWrite(config);
+    const lostOffsets = this.#lostOffsets(id);
+    const isSame =
+      written?.state === state &&
+      written.lostOffsets === lostOffsets &&
+      (written.verdict?.configOffset ?? null) === (verdict?.configOffset ?? null);
+    if (isSame) return;
+    void this.#write({ replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets });
+  }
+
+  #verdictToWrite(config: ReplicationConfig): Verdict | null {
+    const known = this.#options.status.verdict(config.id);
+    const verdict = known && verdictFor(config, known);
+    return verdict && { ...verdict, configOffset: config.offset };
+  }
+
+  #lostOffsets(id: string): number {
+    let sum = 0;
+    for (const { lostOffsets } of this.#options.status.reports(id)) sum += lostOffsets;
+    return sum;
+  }
+
+  #write(status: Omit<ReplicationStatus, 'since'>): Promise<void> {
+    const { writer, clock } = this.#options;
+    const since = this.#states.get(status.replicationId)?.sinceMs ?? clock.now();
+    const record = writeReplicationStatus({ ...status, since }, clock.now());
+    return writer.write(replicationKey(status.replicationId), record);
+  }
+
+  #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<void> {
+    const { id, datamartId } = config;
+    const state = verdict.failure ? 'ERROR' : 'ACTIVE';
+    return this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets: this.#lostOffsets(id) });
+  }
+
+  #check(config: ReplicationConfig): void {
+    if (this.#checking.get(config.id) === config.offset) return;
+    this.#checking.set(config.id, config.offset);
+    this.#toCheck.push(config);
+    if (this.#checking.size - this.#toCheck.length < CHECKS_AT_ONCE) void this.#runChecks();
+  }
+
+  async #runChecks(): Promise<void> {
+    for (let config = this.#toCheck.shift(); config; config = this.#toCheck.shift()) {
+      await this.#activate(config);
+      if (this.#checking.get(config.id) === config.offset) this.#checking.delete(config.id);
+    }
+  }
+
+  /** Tries until the destination is found to work, or to refuse. */
+  async #activate(config: ReplicationConfig): Promise<void> {
+    const { table, destinations, clock, random, logger, signal, isCoordinator } = this.#options;
+    const isCurrent = (): boolean =>
+      !signal.aborted && isCoordinator() && table.get(config.id)?.offset === config.offset;
+    const startedMs = clock.now();
+    for (let attempt = 0; isCurrent(); attempt += 1) {
+      const failure = await destinations().of(config).activate();
+      if (!isCurrent()) return;
+      const mayAppear =
+        failure?.code === 'credentials_missing' && clock.now() - startedMs < CREDENTIALS_GRACE_MS;
+      if (!failure || (failure.kind === 'fatal' && !mayAppear)) {
+        const verdict: Verdict = {
+          configOffset: config.offset,
+          credentialsVersion: null,
+          failure: failure && {
+            reason: 'activation_failed',
+            code: failure.code,
+            message: failure.message,
+            remedy: failure.remedy,
+          },
+        };
+        await this.#writeVerdict(config, verdict);
+        return;
+      }
+      if (attempt % 10 === 0)
+        logger.warn({ replication_id: config.id, code: failure.code, error: failure }, failure.message);
+      await sleep(clock, backoffMs(Math.min(attempt, 6), false, random), signal);
+    }
+  }
+}
