@@ -5,7 +5,7 @@ import {
   type StoredDeadLetter,
 } from '../streams/redrive/stored-dead-letter.ts';
 import { ProgressLine } from './progress-line.ts';
-import { safeText } from './safe-text.ts';
+import { safeName, safeText } from './safe-text.ts';
 import { textTable, type TextOutput } from './text-output.ts';
 
 export interface DeadLettersListOptions {
@@ -104,11 +104,11 @@ function jsonOf(letter: StoredDeadLetter): object {
   const { source } = letter;
   return {
     time: letter.time,
-    reason: safeText(letter.reason),
-    code: letter.code === null ? null : safeText(letter.code),
-    replication_id: letter.replicationId === null ? null : safeText(letter.replicationId),
-    datamart_id: letter.datamartId === null ? null : safeText(letter.datamartId),
-    topic: safeText(source.topic),
+    reason: safeName(letter.reason),
+    code: letter.code === null ? null : safeName(letter.code),
+    replication_id: letter.replicationId === null ? null : safeName(letter.replicationId),
+    datamart_id: letter.datamartId === null ? null : safeName(letter.datamartId),
+    topic: safeName(source.topic),
     partition: source.partition,
     offset: String(source.offset),
     schema_id: letter.schemaId,
@@ -127,10 +127,10 @@ function textOf(
   if (selected === 0) return 'no dead letter matches\n';
   const rows = shown.map((letter) => [
     new Date(letter.time).toISOString(),
-    safeText(letter.reason),
-    safeText(letter.code ?? '-'),
-    safeText(letter.replicationId ?? '-'),
-    `${safeText(letter.source.topic)}/${letter.source.partition}/${letter.source.offset}`,
+    safeName(letter.reason),
+    safeName(letter.code ?? '-'),
+    safeName(letter.replicationId ?? '-'),
+    `${safeName(letter.source.topic)}/${letter.source.partition}/${letter.source.offset}`,
     safeText(letter.detail),
   ]);
   const table = textTable(
@@ -144,6 +144,6 @@ function textOf(
   const sums = [...counts]
     .map(([key, count]) => [...(JSON.parse(key) as [string, string]), count] as const)
     .sort(([, , a], [, , b]) => b - a)
-    .map(([reason, replication, count]) => [count, safeText(reason), safeText(replication || '-')]);
+    .map(([reason, replication, count]) => [count, safeName(reason), safeName(replication || '-')]);
   return `${table}${hidden}\n${textTable(['count', 'reason', 'replication'], sums)}`;
 }

@@ -9,7 +9,7 @@ import {
   type LetterSource,
 } from '../streams/redrive/stored-dead-letter.ts';
 import { ProgressLine } from './progress-line.ts';
-import { safeText } from './safe-text.ts';
+import { safeName, safeText } from './safe-text.ts';
 import { textTable, type TextOutput } from './text-output.ts';
 
 export interface DeadLettersRedriveOptions {
@@ -83,7 +83,7 @@ export async function runDeadLettersRedrive(
   if (signal.aborted) return stopped(ports, 0, letters.length);
   if (letters.length > 0 && confirm && !options.isDryRun) {
     const names = new Set(letters.map(({ replicationId }) => replicationId ?? 'all that want them'));
-    const to = names.size > 5 ? `${names.size} replications` : [...names].map(safeText).join(', ');
+    const to = names.size > 5 ? `${names.size} replications` : [...names].map(safeName).join(', ');
     const how = options.isForced ? ', whatever is newest by now (--force)' : '';
     if (!(await confirm(`send ${letters.length} dead letters to ${to}${how}?`))) {
       errors.write('nothing was sent\n');
@@ -263,13 +263,13 @@ class RedriveRun {
       out.write(
         textTable(
           ['count', 'replication', 'result'],
-          rows.map(([count = 0, id = '', words = '']) => [count, safeText(String(id)), words]),
+          rows.map(([count = 0, id = '', words = '']) => [count, safeName(String(id)), words]),
         ),
       );
     }
     for (const [id, { code, message, remedy }] of ended) {
       errors.write(
-        `replication ${safeText(id)} takes no more: ${code}: ${safeText(message)}${remedy === null ? '' : `; ${remedy}`}\n`,
+        `replication ${safeName(id)} takes no more: ${code}: ${safeText(message)}${remedy === null ? '' : `; ${remedy}`}\n`,
       );
     }
   }
@@ -281,8 +281,8 @@ class RedriveRun {
       const line = {
         outcome,
         replication_id: replicationId,
-        reason: safeText(reason),
-        topic: safeText(source.topic),
+        reason: safeName(reason),
+        topic: safeName(source.topic),
         partition: source.partition,
         offset: String(source.offset),
         code,
@@ -294,8 +294,8 @@ class RedriveRun {
     if (!TOLD.has(outcome) || this.#told >= MAX_TOLD) return;
     this.#told += 1;
     this.#progress.clear();
-    const at = `${safeText(source.topic)}/${source.partition}/${source.offset}`;
-    const to = replicationId === null ? '' : ` for replication ${safeText(replicationId)}`;
+    const at = `${safeName(source.topic)}/${source.partition}/${source.offset}`;
+    const to = replicationId === null ? '' : ` for replication ${safeName(replicationId)}`;
     const why = [code, safeText(detail)].filter(Boolean).join(': ');
     out.write(`${outcome}: ${at}${to}${why ? `: ${why}` : ''}\n`);
   }
