@@ -17,7 +17,10 @@ export type StatusChange =
 export class StatusTable {
   readonly #statuses = new Map<string, ReplicationStatus>();
   readonly #verdicts = new Map<string, Verdict>();
+  /** By replication, then key. */
   readonly #reports = new Map<string, Map<string, PartitionReport>>();
+  /** By partition, then replication. */
+  readonly #onPartition = new Map<string, Map<string, PartitionReport>>();
 
   /** Applies one record; null deletes. Throws `StateTooNewError`. */
   apply(key: string, value: Buffer | null): StatusChange {
@@ -29,6 +32,10 @@ export class StatusTable {
       const reports = this.#reports.get(report.replicationId) ?? new Map<string, PartitionReport>();
       reports.set(key, report);
       this.#reports.set(report.replicationId, reports);
+      const at = `${report.topic}/${report.partition}`;
+      const neighbours = this.#onPartition.get(at) ?? new Map<string, PartitionReport>();
+      neighbours.set(report.replicationId, report);
+      this.#onPartition.set(at, neighbours);
       return { kind: 'partition', id: report.replicationId };
     }
     const { status } = record;
@@ -58,6 +65,11 @@ export class StatusTable {
     return this.#reports.get(id)?.get(partitionKey(id, topic, partition)) ?? null;
   }
 
+  /** Replications that have a report on the partition. */
+  reportedOn(topic: string, partition: number): readonly string[] {
+    return [...(this.#onPartition.get(`${topic}/${partition}`)?.keys() ?? [])];
+  }
+
   /** Ids of all replications that have any record. */
   *ids(): Generator<string> {
     yield* this.#statuses.keys();
@@ -80,7 +92,10 @@ export class StatusTable {
       return { kind: 'replication', id };
     }
     const reports = this.#reports.get(id);
-    if (!reports?.delete(key)) return { kind: 'none' };
+    const report = reports?.get(key);
+    if (!reports || !report) return { kind: 'none' };
+    reports.delete(key);
+    this.#onPartition.get(`${report.topic}/${report.partition}`)?.delete(id);
     if (reports.size === 0) this.#reports.delete(id);
     return { kind: 'partition', id };
   }

@@ -17,10 +17,11 @@ import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
-import type { SchemaLoader } from './schema-loader.ts';
 import { ReplicationControl } from './replication-control.ts';
+import type { SchemaLoader } from './schema-loader.ts';
 import { SegmentPool } from './segment-pool.ts';
 import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
+import { SupervisedConsumer } from './supervised-consumer.ts';
 import { TaskAssignment } from './task-assignment.ts';
 
 /** Where the application is in its life; the names are Kafka Streams'. */
@@ -49,6 +50,8 @@ const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
 /** Beyond the drain: what is in flight then to destinations that don't answer is given up. */
 const LAST_ATTEMPTS_MS = 2_000;
+/** A coordinator that doesn't answer must not keep the process from ending. */
+const LAST_COMMIT_MS = 2_500;
 const LAGGARD_CHECK_MS = 100;
 
 /** How many partitions each topic has, by its name. */
@@ -116,6 +119,7 @@ export interface ApplicationOptions {
 export class ReplicationApplication implements StreamTaskOwner {
   readonly #options: ApplicationOptions;
   readonly #stopping = new AbortController();
+  readonly #writing = new AbortController();
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
@@ -152,7 +156,21 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#reader = kafka.partitionReader();
     this.#tableReader = kafka.partitionReader();
     this.#producer = kafka.producer();
-    this.#consumer = kafka.groupConsumer(options.groupId, options.topics.mutations);
+    this.#consumer = new SupervisedConsumer({
+      make: () => kafka.groupConsumer(options.groupId, options.topics.mutations),
+      clock,
+      random,
+      logger,
+      metrics,
+      onRestart: () => {
+        this.#lease.suspend();
+        this.#assignment.abandonClaim();
+        if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
+      },
+      onFatal: (error) => {
+        this.#fail(error);
+      },
+    });
     this.#lease = new Lease(clock, () => {
       for (const task of this.#assignment.tasks) task.goOn();
     });
@@ -190,6 +208,10 @@ export class ReplicationApplication implements StreamTaskOwner {
       random,
       logger,
       signal: this.#stopping.signal,
+      writing: this.#writing.signal,
+      onPinned: () => {
+        this.#assignment.onAdopted();
+      },
       onFatal: (error) => {
         this.#fail(error);
       },
@@ -204,6 +226,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       lease: this.#lease,
       signal: this.#stopping.signal,
+      lists: this.#control.lists,
+      isHeld: (at) => this.#control.pins.isHeld(at),
+      carriedBy: (claim) => this.#control.carriedBy(claim),
       tablesCaughtUp: () => this.#control.caughtUp(),
       makeTask: (claim, taskId) => this.#makeTask(claim, taskId),
       onRebalancing: () => {
@@ -216,14 +241,12 @@ export class ReplicationApplication implements StreamTaskOwner {
         this.#transitionTo('RUNNING');
         this.#control.onClaimed();
       },
-      onCrash: (error) => {
-        this.#fail(new FatalStreamsError(`the consumer stopped: ${error.message}`, { cause: error }));
-      },
     });
     this.#commits = new CommitLoop({
       consumer: this.#consumer,
       clock,
       logger,
+      lists: this.#control.lists,
       onProven: (sentAt) => {
         this.#lease.renew(sentAt);
       },
@@ -236,6 +259,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       destinations: () => this.#destinations.all(),
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
+      held: () => this.#assignment.held,
       tableLag: () => this.#control.lags,
       stateOf: (config) => this.#control.stateOf(config),
     });
@@ -283,6 +307,10 @@ export class ReplicationApplication implements StreamTaskOwner {
     const { replicationStatus, replicationConfig } = this.#options.topics;
     this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
     await this.#control.restore();
+    const { mutations } = this.#options.topics;
+    await this.#control.pins.pin(
+      new Map([...this.#partitionCounts].filter(([topic]) => mutations.includes(topic))),
+    );
     this.#following = this.#control.follow();
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
@@ -357,7 +385,7 @@ export class ReplicationApplication implements StreamTaskOwner {
 
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
-    const scope = { topic, partition, partitionCount: this.#partitionCounts.get(topic) ?? 0 };
+    const scope = { topic, partition, partitionCount: this.#control.pins.countOf(topic) };
     return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
   }
 
@@ -409,7 +437,9 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
     this.#lease.suspend();
-    await this.#commits.commitQuiet(await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS));
+    const isQuiet = await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS);
+    await Promise.race([this.#commits.commitQuiet(isQuiet), sleep(clock, LAST_COMMIT_MS, never)]);
+    this.#writing.abort();
     await this.#commits.stop();
     this.#assignment.close();
     const ends = await Promise.allSettled([

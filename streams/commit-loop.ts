@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts';
 import type { Generation, GroupConsumer, Instant } from './kafka-port.ts';
 import { instantOf } from './lease.ts';
 import type { Logger } from './logger.ts';
+import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const COMMIT_INTERVAL_MS = 1_000;
@@ -10,6 +11,7 @@ export interface CommitLoopOptions {
   readonly consumer: GroupConsumer;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly lists: PositionLists;
   /** The tasks that this instance owns now, and the generation under which it owns them. */
   /** The coordinator has acknowledged a commit that was sent at `sentAt`. */
   readonly onProven: (sentAt: Instant) => void;
@@ -91,17 +93,18 @@ export class CommitLoop {
       if (commit) due.push({ task, commit });
     }
     if (due.length === 0) return;
-    const sentAt = instantOf(this.#options.clock);
+    let sentAt: Instant;
     try {
-      await this.#options.consumer.commit(
-        due.map(({ task: { scope }, commit: { offset, metadata } }) => ({
+      const offsets = await Promise.all(
+        due.map(async ({ task: { scope, taskId }, commit }) => ({
           topic: scope.topic,
           partition: scope.partition,
-          offset,
-          metadata,
+          offset: commit.offset,
+          metadata: await this.#options.lists.encode(scope, taskId, commit),
         })),
-        owned.generation,
       );
+      sentAt = instantOf(this.#options.clock);
+      await this.#options.consumer.commit(offsets, owned.generation);
     } catch (error) {
       this.#failures += 1;
       const log = this.#failures % 10 === 1 ? 'warn' : 'debug';
@@ -110,6 +113,9 @@ export class CommitLoop {
     }
     this.#failures = 0;
     this.#options.onProven(sentAt);
-    for (const { task, commit } of due) task.onCommitted(commit);
+    for (const { task, commit } of due) {
+      this.#options.lists.acknowledged(task.taskId);
+      task.onCommitted(commit);
+    }
   }
 }

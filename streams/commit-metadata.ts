@@ -15,6 +15,8 @@ export interface CommitMetadata {
   /** The task that wrote the commit; null when nobody of ours did. */
   readonly task: string | null;
   readonly x: readonly OwnPosition[];
+  /** The number of the list in which `x` is stored, when it is too long to travel (then `x` is empty here). */
+  readonly list: number | null;
   /** Initial-sync tasks, carried as they are. */
   readonly s: readonly unknown[];
   /** True when the task had nothing in flight and started nothing more (PROTOCOL A3). */
@@ -23,7 +25,16 @@ export interface CommitMetadata {
   readonly isReadable: boolean;
 }
 
-const UNREADABLE: CommitMetadata = { task: null, x: [], s: [], isQuiet: false, isReadable: false };
+const UNREADABLE: CommitMetadata = {
+  task: null,
+  x: [],
+  list: null,
+  s: [],
+  isQuiet: false,
+  isReadable: false,
+};
+/** The broker's default limit is 4,096 bytes; PROTOCOL A1 keeps a distance. */
+export const MAX_METADATA_LENGTH = 3_500;
 const HEAD_BYTES = 5;
 const MAX_VARINT_BYTES = 8;
 
@@ -33,8 +44,9 @@ const MAX_VARINT_BYTES = 8;
  * the position before; the whole in base64. About ten characters a replication.
  */
 export function encodeCommitMetadata(metadata: Omit<CommitMetadata, 'isReadable'>): string {
-  const { task, x, s, isQuiet } = metadata;
-  return JSON.stringify({ task, x: packPositions(x), s, ...(isQuiet ? { quiet: true } : {}) });
+  const { task, x, list, s, isQuiet } = metadata;
+  const positions = list === null ? { x: packPositions(x) } : { n: list };
+  return JSON.stringify({ task, ...positions, s, ...(isQuiet ? { quiet: true } : {}) });
 }
 
 /** Reads what a commit carries. Anything that isn't ours is unreadable, never an error. */
@@ -43,16 +55,18 @@ export function parseCommitMetadata(text: string | null): CommitMetadata {
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed !== 'object' || parsed === null) return UNREADABLE;
-    const { task, x, s, quiet } = parsed as { task?: unknown; x?: unknown; s?: unknown; quiet?: unknown };
-    const positions = typeof x === 'string' ? unpackPositions(Buffer.from(x, 'base64')) : null;
+    const { task, x, n, s, quiet } = parsed as Partial<Record<'task' | 'x' | 'n' | 's' | 'quiet', unknown>>;
+    const list = typeof n === 'number' && Number.isSafeInteger(n) && n >= 0 ? n : null;
+    const positions = list === null ? unpackPositions(x) : [];
     if (typeof task !== 'string' || positions === null || !Array.isArray(s)) return UNREADABLE;
-    return { task, x: positions, s, isQuiet: quiet === true, isReadable: true };
+    return { task, x: positions, list, s, isQuiet: quiet === true, isReadable: true };
   } catch {
     return UNREADABLE;
   }
 }
 
-function packPositions(positions: readonly OwnPosition[]): string {
+/** Own positions as text. */
+export function packPositions(positions: readonly OwnPosition[]): string {
   const bytes = Buffer.alloc(positions.length * (HEAD_BYTES + MAX_VARINT_BYTES));
   let at = 0;
   let previous = 0;
@@ -70,7 +84,10 @@ function packPositions(positions: readonly OwnPosition[]): string {
   return bytes.toString('base64', 0, at);
 }
 
-function unpackPositions(bytes: Buffer): OwnPosition[] | null {
+/** Reads what `packPositions` wrote; null when it is something else. */
+export function unpackPositions(packed: unknown): OwnPosition[] | null {
+  if (typeof packed !== 'string') return null;
+  const bytes = Buffer.from(packed, 'base64');
   const positions: OwnPosition[] = [];
   let at = 0;
   let previous = 0;

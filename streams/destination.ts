@@ -28,6 +28,8 @@ const REPEAT_LOG_MS = 60_000;
 /** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
 const FAULT_CONFIRMATIONS = 3;
 const FAULT_SPACING_MS = 15_000;
+/** So many records may be rejected with none accepted in between; they are dead letters then. */
+const MOST_REJECTED_IN_A_ROW = 20;
 /** So many failures in a row that may lie in the connection, and the client is made anew. */
 const REBUILD_AFTER_FAILURES = 3;
 const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
@@ -88,6 +90,7 @@ export class Destination {
   #transportFailures = 0;
   #fatalFailures = 0;
   #lastFatalMs = 0;
+  #rejectedInARow = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
@@ -155,6 +158,7 @@ export class Destination {
   async suspend(): Promise<void> {
     this.admission.hold();
     this.#fatalFailures = 0;
+    this.#rejectedInARow = 0;
     await this.#attemptsEnded();
     await this.#closeSink();
   }
@@ -214,10 +218,29 @@ export class Destination {
     } catch (error) {
       outcome = { delivered: 0, failure: asSinkError(error) };
     }
+    outcome = this.#suspectDestination(outcome, batch.count);
     if (startedMs !== null && outcome.failure?.isAmbiguous === true) {
       slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;
     }
     return outcome;
+  }
+
+  /**
+   * A record that is rejected alone is its own fault, until so many in a row are rejected that it must be the
+   * destination's: a schema that doesn't fit would send every operation to the dead letters.
+   */
+  #suspectDestination(outcome: SendOutcome, count: number): SendOutcome {
+    const { delivered, failure, isNext } = outcome;
+    if (delivered > 0) this.#rejectedInARow = 0;
+    if (failure?.kind !== 'rejected' || !(isNext === true || count - delivered === 1)) return outcome;
+    this.#rejectedInARow += 1;
+    if (this.#rejectedInARow <= MOST_REJECTED_IN_A_ROW) return outcome;
+    const message = `the destination rejects every record: ${failure.message}`;
+    const remedy = 'check its schema and what it accepts, then activate the replication again';
+    return {
+      delivered,
+      failure: new SinkError('fatal', 'rejects_everything', message, { cause: failure, remedy }),
+    };
   }
 
   /** The attempt is cancelled at its deadline, and given up when the sink goes on all the same. */
@@ -309,7 +332,7 @@ export class Destination {
     await sink?.close();
   }
 
-  #note({ failure }: SendOutcome): void {
+  #note({ failure, delivered }: SendOutcome): void {
     const { metrics, logger, clock } = this.#context;
     metrics.publishRequests.add(1, this.id, failure?.code ?? 'ok');
     if (!failure || failure.kind === 'rejected') {
@@ -318,7 +341,7 @@ export class Destination {
       this.#lastFailure = null;
       this.#unlogged = 0;
       this.#transportFailures = 0;
-      this.#fatalFailures = 0;
+      if (!failure || delivered > 0) this.#fatalFailures = 0;
       this.admission.ended({ kind: 'works' });
       return;
     }

@@ -2,6 +2,7 @@ import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
+import type { TopicPartition } from './kafka-port.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { StreamTask } from './stream-task.ts';
 
@@ -13,6 +14,8 @@ export interface GaugeSources {
   readonly destinations: () => Iterable<Destination>;
   readonly heldBytes: () => number;
   readonly state: () => string;
+  /** Partitions that wait to be adopted. */
+  readonly held: () => readonly TopicPartition[];
   readonly stateOf: (config: ReplicationConfig) => string;
   readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
 }
@@ -51,11 +54,15 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
     'Seconds since the last acknowledged commit; 0 when everything is committed',
     perTask((task) => (task.position > task.committedOffset ? secondsSince(task.committedAtMs) : 0)),
   );
-  metrics.gauge('partition_blocked', 'A partition can’t go on, and why, as 1', () =>
-    [...sources.tasks()].flatMap((task) =>
+  metrics.gauge('partition_blocked', 'A partition can’t go on, and why, as 1', () => [
+    ...[...sources.tasks()].flatMap((task) =>
       [...task.blockedReasons].map((reason) => ({ labels: { ...labelsOf(task), reason }, value: 1 })),
     ),
-  );
+    ...sources.held().map(({ topic, partition }) => ({
+      labels: { topic, partition, reason: 'not_adopted' },
+      value: 1,
+    })),
+  ]);
   metrics.gauge('table_lag_records', 'Records of a global table not read yet', () =>
     sources.tableLag().map(({ topic, lag }) => ({ labels: { topic }, value: lag })),
   );

@@ -78,8 +78,16 @@ export interface GroupListener {
   onProven(sentAt: Instant): void;
   /** Hands over a fetched batch. Called synchronously; must only take it up and return. */
   onBatch(batch: ConsumedBatch): void;
+  /** The fetch loop goes round: something was fetched, or nothing was there. */
+  onFetched(): void;
   /** The consumer can't go on by itself. */
-  onCrash(error: Error): void;
+  onCrash(crash: ConsumerCrash): void;
+}
+
+export interface ConsumerCrash {
+  readonly error: Error;
+  /** True when another consumer would come to the same end: what is in the log can't be read. */
+  readonly isHopeless: boolean;
 }
 
 /** This instance's membership in the consumer group on the mutation topics. */

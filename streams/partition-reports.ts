@@ -42,14 +42,13 @@ export class PartitionReports {
         if (isSame && (known.report.offset === report.offset || now - known.atMs < REFRESH_MS)) continue;
         void this.store(report);
       }
-      for (const id of [...status.ids()]) {
-        if (!reported.has(id) && status.report(id, topic, partition)) this.#takeBack(id, topic, partition);
-      }
+      for (const id of status.reportedOn(topic, partition))
+        if (!reported.has(id)) this.#takeBack(id, topic, partition);
     }
   }
 
-  /** Resolves when the report is durable. */
-  store(report: PartitionReport): Promise<void> {
+  /** Resolves when the report is durable; with false when that is given up. */
+  store(report: PartitionReport): Promise<boolean> {
     const { writer, clock, owner, generation } = this.#options;
     const key = partitionKey(report.replicationId, report.topic, report.partition);
     const now = clock.now();

@@ -5,15 +5,19 @@ import { StateTooNewError, type PartitionReport } from '../processors/status-rec
 import { StatusTable } from '../processors/status-table.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
+import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
+import type { CommitMetadata, OwnPosition } from './commit-metadata.ts';
 import type { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { GlobalTable } from './global-table.ts';
 import type { ConsumedRecord, PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import { PartitionPins } from './partition-pins.ts';
 import { PartitionReports } from './partition-reports.ts';
-import { identityOf } from './replication-identity.ts';
+import { PositionLists } from './position-lists.ts';
+import { identityHash, identityOf } from './replication-identity.ts';
 import { ReplicationStates, type Stance } from './replication-states.ts';
 import { StatusWriter } from './status-writer.ts';
 import type { StreamTask } from './stream-task.ts';
@@ -38,6 +42,10 @@ export interface ReplicationControlOptions {
   readonly logger: Logger;
   /** Aborts when the application stops. */
   readonly signal: AbortSignal;
+  /** Aborts when nothing is to be written any more. */
+  readonly writing: AbortSignal;
+  /** The number of partitions that are worked on may have changed. */
+  readonly onPinned: () => void;
   readonly onFatal: (error: FatalStreamsError) => void;
 }
 
@@ -52,6 +60,9 @@ export class ReplicationControl {
   readonly #statusTable: GlobalTable;
   readonly #states: ReplicationStates;
   readonly #reports: PartitionReports;
+  readonly pins: PartitionPins;
+  /** Own positions that are too many for a commit. */
+  readonly lists: PositionLists;
 
   constructor(options: ReplicationControlOptions) {
     this.#options = options;
@@ -62,7 +73,7 @@ export class ReplicationControl {
       clock,
       random,
       logger,
-      signal,
+      signal: options.writing,
     });
     this.#states = new ReplicationStates({
       table,
@@ -78,6 +89,8 @@ export class ReplicationControl {
         this.#onStance(config, stance);
       },
     });
+    this.lists = new PositionLists(writer);
+    this.pins = new PartitionPins(writer);
     this.#reports = new PartitionReports({
       status: this.#status,
       writer,
@@ -141,8 +154,25 @@ export class ReplicationControl {
     return this.#status.report(id, topic, partition);
   }
 
-  /** Resolves when the report is durable. */
-  storeReport(report: PartitionReport): Promise<void> {
+  /**
+   * What a claimed commit carries, completed from the status topic: the list that it names, or, where its metadata is
+   * gone, what was last reported (PROTOCOL A1). Throws when the named list isn't there.
+   */
+  carriedBy({ at, offset, carried, isNew }: Claim): CommitMetadata {
+    if (carried.isReadable) return this.lists.resolve(at, carried);
+    if (isNew) return carried;
+    const x: OwnPosition[] = [];
+    for (const config of this.#options.table.all()) {
+      const report = this.#status.report(config.id, at.topic, at.partition);
+      if (!report || report.state === 'ACTIVE') continue;
+      const kind = report.state === 'STOPPED' ? 'ERROR' : report.state;
+      x.push({ replication: identityHash(config), position: Math.min(report.offset, offset), kind });
+    }
+    return { ...carried, x };
+  }
+
+  /** Resolves when the report is durable; with false when that is given up. */
+  storeReport(report: PartitionReport): Promise<boolean> {
     return this.#reports.store(report);
   }
 
@@ -170,6 +200,11 @@ export class ReplicationControl {
 
   #applyStatus(record: ConsumedRecord): void {
     const key = record.key?.toString('utf8') ?? '';
+    if (this.lists.apply(key, record.value)) return;
+    if (this.pins.apply(key, record.value)) {
+      this.#options.onPinned();
+      return;
+    }
     try {
       const change = this.#status.apply(key, record.value);
       if (change.kind !== 'none') this.#states.onStatusChanged(change.id);

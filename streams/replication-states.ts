@@ -107,7 +107,7 @@ export class ReplicationStates {
   }
 
   /** A permanent fault of the destination was confirmed. Resolves when all instances can know. */
-  destinationFailed(config: ReplicationConfig, failure: SinkError): Promise<void> {
+  destinationFailed(config: ReplicationConfig, failure: SinkError): Promise<boolean> {
     const { code, message, remedy } = failure;
     return this.#writeVerdict(config, {
       configOffset: config.offset,
@@ -175,14 +175,14 @@ export class ReplicationStates {
     return sum;
   }
 
-  #write(status: Omit<ReplicationStatus, 'since'>): Promise<void> {
+  #write(status: Omit<ReplicationStatus, 'since'>): Promise<boolean> {
     const { writer, clock } = this.#options;
     const since = this.#states.get(status.replicationId)?.sinceMs ?? clock.now();
     const record = writeReplicationStatus({ ...status, since }, clock.now());
     return writer.write(replicationKey(status.replicationId), record);
   }
 
-  #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<void> {
+  #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<boolean> {
     const { id, datamartId } = config;
     const state = verdict.failure ? 'ERROR' : 'ACTIVE';
     return this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets: this.#lostOffsets(id) });

@@ -9,7 +9,7 @@ export interface StatusWriterOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** Aborts when the application stops. */
+  /** Aborts when nothing is to be written any more. */
   readonly signal: AbortSignal;
 }
 
@@ -20,15 +20,15 @@ export interface StatusWriterOptions {
 export class StatusWriter {
   readonly #options: StatusWriterOptions;
   #waiting = new Map<string, Buffer | null>();
-  #written = Promise.withResolvers<void>();
+  #written = Promise.withResolvers<boolean>();
   #isWriting = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
   }
 
-  /** Resolves when the record, or a newer one of its key, is stored; never, when the application stops before. */
-  write(key: string, value: Buffer | null): Promise<void> {
+  /** Resolves when the record, or a newer one of its key, is stored; with false when that is given up. */
+  write(key: string, value: Buffer | null): Promise<boolean> {
     this.#waiting.set(key, value);
     const { promise } = this.#written;
     if (!this.#isWriting) {
@@ -50,7 +50,11 @@ export class StatusWriter {
       this.#waiting = new Map();
       this.#written = Promise.withResolvers();
       for (let attempt = 0; ; attempt += 1) {
-        if (signal.aborted) return;
+        if (signal.aborted) {
+          written.resolve(false);
+          this.#written.resolve(false);
+          return;
+        }
         try {
           await producer.send(topic, records);
           break;
@@ -60,7 +64,7 @@ export class StatusWriter {
           await sleep(clock, backoffMs(Math.min(attempt, 5), false, random), signal);
         }
       }
-      written.resolve();
+      written.resolve(true);
     }
     this.#isWriting = false;
   }

@@ -9,7 +9,7 @@ import type { SinkError } from '../sinks/sink.ts';
 import { CatchUp, type CatchUpContext, type CatchUpOwner } from './catch-up.ts';
 import { sleep } from './clock.ts';
 import {
-  encodeCommitMetadata,
+  packPositions,
   type CommitMetadata,
   type OwnPosition,
   type OwnPositionKind,
@@ -37,8 +37,8 @@ export interface StreamTaskContext extends LanesContext, CatchUpContext {
   readonly stanceOf: (config: ReplicationConfig) => Stance;
   /** What was last reported of the replication on the partition. */
   readonly statusOf: (id: string, at: TopicPartition) => PartitionReport | null;
-  /** Resolves when the report is durable. */
-  readonly storeReport: (report: PartitionReport) => Promise<void>;
+  /** Resolves when the report is durable; with false when that is given up. */
+  readonly storeReport: (report: PartitionReport) => Promise<boolean>;
   /** A lane that delivers nothing for so long is detached. */
   readonly detachAfterMs: number;
 }
@@ -55,8 +55,9 @@ export interface TaskStart {
 /** What a commit says of the task, in one step: everything below `offset` is settled, but for the own positions. */
 export interface TaskCommit {
   readonly offset: number;
-  readonly metadata: string;
-  readonly ownPositions: readonly OwnPosition[];
+  readonly x: readonly OwnPosition[];
+  readonly s: readonly unknown[];
+  readonly isQuiet: boolean;
 }
 
 /** What a task asks of the application. */
@@ -221,7 +222,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   /** What is to be committed now, or null when the last acknowledged commit says the same. */
   dueCommit(): TaskCommit | null {
     const commit = this.finalCommit(false);
-    const isSame = commit.offset === this.#committed && commit.metadata === this.#committedMetadata;
+    const isSame = commit.offset === this.#committed && metadataOf(commit) === this.#committedMetadata;
     return isSame ? null : commit;
   }
 
@@ -229,8 +230,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   finalCommit(isQuiet: boolean): TaskCommit {
     const offset = Math.max(this.committable(), this.#committed);
     const ownPositions = this.#lanes.ownPositions();
-    const metadata = encodeCommitMetadata({ task: this.taskId, x: ownPositions, s: this.#syncs, isQuiet });
-    return { offset, metadata, ownPositions };
+    return { offset, x: ownPositions, s: this.#syncs, isQuiet };
   }
 
   /** True while nothing that this task started is under way. */
@@ -301,12 +301,11 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   }
 
   /** The coordinator has acknowledged this commit. */
-  onCommitted({ offset, metadata, ownPositions }: TaskCommit): void {
+  onCommitted(commit: TaskCommit): void {
+    const { offset, x } = commit;
     this.#committed = offset;
-    this.#committedMetadata = metadata;
-    this.#committedPositions = new Map(
-      ownPositions.map(({ replication, position }) => [replication, position]),
-    );
+    this.#committedMetadata = metadataOf(commit);
+    this.#committedPositions = new Map(x.map(({ replication, position }) => [replication, position]));
     this.#committedAtMs = this.#context.clock.now();
     this.#settledSinceCommit = 0;
     this.#window.committed(offset);
@@ -495,7 +494,8 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   #resumeFromNow(config: ReplicationConfig, gap: Gap): void {
     this.#lanes.openWithGap(config, gap);
     this.#gaps.set(config.id, gap);
-    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then(() => {
+    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then((isStored) => {
+      if (!isStored) return;
       this.#lanes.gapStored(config, gap);
       this.#owner.commitSoon();
     });
@@ -648,6 +648,11 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     this.#pausedAtMs = this.#context.clock.now();
     this.#owner.pause(this);
   }
+}
+
+/** Equal texts say the same beside the offset. */
+function metadataOf({ x, s, isQuiet }: TaskCommit): string {
+  return `${packPositions(x)} ${JSON.stringify(s)} ${isQuiet}`;
 }
 
 function isDeadLetterReason(status: TopologyStatus): status is DeadLetterReason {

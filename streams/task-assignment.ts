@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { backoffMs, type Random } from './backoff.ts';
 import { claimOf, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
-import { encodeCommitMetadata } from './commit-metadata.ts';
+import type { CommitMetadata } from './commit-metadata.ts';
 import { ATTEMPT_DEADLINE_MS } from './destination.ts';
 import type {
   ConsumedBatch,
@@ -16,6 +16,7 @@ import type {
 import type { Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const QUIET_CHECK_MS = 10;
@@ -33,13 +34,17 @@ export interface TaskAssignmentOptions {
   readonly signal: AbortSignal;
   /** Resolves when the tables hold everything that is in their topics now. */
   readonly tablesCaughtUp: () => Promise<void>;
+  readonly lists: PositionLists;
+  /** Whether the partition was added later and isn't adopted yet. */
+  readonly isHeld: (at: TopicPartition) => boolean;
+  /** What a claimed commit carries, completed from the tables where it says too little. Throws when they lack it. */
+  readonly carriedBy: (claim: Claim) => CommitMetadata;
   readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
   readonly onRebalancing: () => void;
   /** Commits once more, saying whether nothing is in flight any more. Never rejects. */
   readonly commitBeforeRejoin: (isQuiet: boolean) => Promise<void>;
   /** All assigned partitions were claimed, and are fetched from now on. */
   readonly onClaimed: () => void;
-  readonly onCrash: (error: Error) => void;
 }
 
 /**
@@ -52,6 +57,8 @@ export class TaskAssignment implements GroupListener {
   #generation: Generation | null = null;
   /** Grows with every assignment: a claim of an earlier one is abandoned. */
   #assignment = 0;
+  #assigned: readonly TopicPartition[] = [];
+  #held: readonly TopicPartition[] = [];
 
   constructor(options: TaskAssignmentOptions) {
     this.#options = options;
@@ -64,6 +71,18 @@ export class TaskAssignment implements GroupListener {
   /** The tasks with the generation under which they are owned; null before the group was joined. */
   get owned(): { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null {
     return this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
+  }
+
+  /** Assigned partitions that nobody works on before they are adopted (PROTOCOL C6). */
+  get held(): readonly TopicPartition[] {
+    return this.#held;
+  }
+
+  /** Partitions may have been adopted: those that were held are claimed. */
+  onAdopted(): void {
+    if (!this.#generation || !this.#held.some((at) => !this.#options.isHeld(at))) return;
+    this.#assignment += 1;
+    void this.#claim(this.#assigned, this.#generation, this.#assignment);
   }
 
   owns(at: TopicPartition): boolean {
@@ -101,6 +120,7 @@ export class TaskAssignment implements GroupListener {
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
     this.#assignment += 1;
     this.#generation = generation;
+    this.#assigned = partitions;
     const owned = new Set(partitions.map(keyOf));
     for (const [key, task] of this.#tasks) {
       if (owned.has(key)) continue;
@@ -121,14 +141,23 @@ export class TaskAssignment implements GroupListener {
     this.#onUnexpectedBatch(task, batch);
   }
 
-  onCrash(error: Error): void {
-    this.#options.onCrash(error);
+  onFetched(): void {
+    // Only the consumer's supervisor listens to this.
+  }
+
+  onCrash(): void {
+    this.#options.lease.suspend();
   }
 
   /** Fetches nothing more and takes up nothing more; the tasks go on delivering. */
   pause(): void {
     this.#assignment += 1;
     for (const task of this.#tasks.values()) this.#options.consumer.pause(task.scope);
+  }
+
+  /** A claim that is under way is of a membership that has ended. */
+  abandonClaim(): void {
+    this.#assignment += 1;
   }
 
   /** Closes every task. */
@@ -163,17 +192,20 @@ export class TaskAssignment implements GroupListener {
   }
 
   async #tryClaim(
-    partitions: readonly TopicPartition[],
+    assigned: readonly TopicPartition[],
     generation: Generation,
     isCurrent: () => boolean,
   ): Promise<void> {
-    const { startFrom, logger, metrics } = this.#options;
+    const { startFrom, logger, metrics, isHeld } = this.#options;
+    const partitions = assigned.filter((at) => !isHeld(at));
     const committed = partitions.length === 0 ? [] : await this.#options.consumer.committed(partitions);
     await this.#options.tablesCaughtUp();
     if (!isCurrent()) return;
-    const claims = committed.map((commit) =>
-      claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null),
-    );
+    this.#hold(assigned.filter(isHeld));
+    const claims = committed.map((commit) => {
+      const claim = claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null);
+      return { ...claim, carried: this.#options.carriedBy(claim) };
+    });
     const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
     for (const { claim } of fresh) {
       this.#tasks.get(keyOf(claim.at))?.close();
@@ -188,13 +220,22 @@ export class TaskAssignment implements GroupListener {
       return task ? [{ claim, taskId: task.taskId }] : [];
     });
     if (fresh.length + noLongerQuiet.length > 0) {
-      const offsets = [...fresh, ...noLongerQuiet].map(({ claim, taskId }) => ({
-        ...claim.at,
-        offset: claim.offset,
-        metadata: encodeCommitMetadata({ ...claim.carried, task: taskId, isQuiet: false }),
-      }));
+      const { lists } = this.#options;
+      const claiming = [...fresh, ...noLongerQuiet];
+      const offsets = await Promise.all(
+        claiming.map(async ({ claim: { at, offset, carried }, taskId }) => ({
+          ...at,
+          offset,
+          metadata: await lists.encode(at, taskId, { ...carried, isQuiet: false }),
+        })),
+      );
+      if (!isCurrent()) return;
       await this.#options.consumer.commit(offsets, generation);
       if (!isCurrent()) return;
+      for (const { claim, taskId } of claiming) {
+        lists.acknowledged(taskId);
+        lists.forgetOthers(claim.at, taskId);
+      }
     }
     for (const { claim, taskId } of fresh)
       this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
@@ -206,6 +247,15 @@ export class TaskAssignment implements GroupListener {
       'partitions claimed',
     );
     this.#options.onClaimed();
+  }
+
+  #hold(held: readonly TopicPartition[]): void {
+    this.#held = held;
+    if (held.length === 0) return;
+    this.#options.logger.error(
+      { partitions: held.map(keyOf) },
+      'partitions were added to a mutation topic; their records are held until `datamart-replication partitions adopt`',
+    );
   }
 
   /**

@@ -27,6 +27,8 @@ const GROUP_TIMING = {
   heartbeatInterval: 3_000,
   rebalanceTimeout: 60_000,
 };
+/** A codec that nobody knows and a batch that is no batch stay what they are. */
+const HOPELESS_ERRORS: ReadonlySet<string> = new Set(['KafkaJSNotImplemented', 'CorruptRecordBatchError']);
 /** One fetch of a broker; kafkajs keeps up to about three times this in memory. */
 const FETCH_BYTES = { maxBytes: 8 * 1024 * 1024, maxBytesPerPartition: 1024 * 1024, minBytes: 1 };
 /** Also how late a resumed partition may start fetching when all were paused. */
@@ -84,7 +86,11 @@ export class KafkajsGroupConsumer implements GroupConsumer {
       listener.onAssigned(partitions, this.#generation());
     });
     this.#consumer.on(events.CRASH, ({ payload }) => {
-      if (!payload.restart && !this.#isStopped) listener.onCrash(payload.error);
+      if (payload.restart || this.#isStopped) return;
+      listener.onCrash({ error: payload.error, isHopeless: HOPELESS_ERRORS.has(payload.error.name) });
+    });
+    this.#consumer.on(events.FETCH, () => {
+      listener.onFetched();
     });
     await this.#consumer.connect();
     await this.#consumer.subscribe({ topics: [...this.#topics], fromBeginning: true });

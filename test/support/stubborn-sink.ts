@@ -40,6 +40,6 @@ function stubbornSink(conduct: string): Sink {
       }
       return never;
     },
-    close: async () => undefined,
+    close: async () => (conduct.endsWith('hang') ? never : undefined),
   };
 }

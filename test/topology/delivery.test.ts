@@ -297,6 +297,7 @@ test('a task is not kept when another one has committed in between', async () =>
     encodeCommitMetadata({
       task: 'another',
       x: [{ replication: 7, position: 0, kind: 'DETACHED' }],
+      list: null,
       s: [],
       isQuiet: false,
     }),

@@ -17,7 +17,12 @@ test('a partition without commit starts at the log’s start, or its end when to
 });
 
 test('keeps a task only when the commit names it', () => {
-  const carried = { x: [{ replication: 7, position: 5, kind: 'DETACHED' as const }], s: [], isQuiet: false };
+  const carried = {
+    x: [{ replication: 7, position: 5, kind: 'DETACHED' as const }],
+    list: null,
+    s: [],
+    isQuiet: false,
+  };
   const metadata = encodeCommitMetadata({ ...carried, task: 'mine' });
   expect(claimOf(commit(12, metadata), 'earliest', 'mine')).toMatchObject({
     offset: 12,

@@ -14,10 +14,13 @@ test('reads back what it wrote, sorted by position', () => {
     { replication: 7, position: 0, kind: 'PAUSED' },
     { replication: 8, position: 2 ** 40 + 1, kind: 'DETACHED' },
   ];
-  const read = parseCommitMetadata(encodeCommitMetadata({ task: TASK, x, s: [['e', 1]], isQuiet: true }));
+  const read = parseCommitMetadata(
+    encodeCommitMetadata({ task: TASK, x, list: null, s: [['e', 1]], isQuiet: true }),
+  );
   expect(read).toEqual({
     task: TASK,
     x: x.toSorted((a, b) => a.position - b.position),
+    list: null,
     s: [['e', 1]],
     isQuiet: true,
     isReadable: true,
@@ -30,7 +33,9 @@ test('250 replications fit into the 3,500 bytes that a commit may carry', () => 
     position: 9_000_000_000 + i * 40_000,
     kind: 'DETACHED' as const,
   }));
-  expect(encodeCommitMetadata({ task: TASK, x, s: [], isQuiet: true }).length).toBeLessThan(3_500);
+  expect(encodeCommitMetadata({ task: TASK, x, list: null, s: [], isQuiet: true }).length).toBeLessThan(
+    3_500,
+  );
 });
 
 test.each([
@@ -50,6 +55,7 @@ test.each([
   expect(parseCommitMetadata(text)).toEqual({
     task: null,
     x: [],
+    list: null,
     s: [],
     isQuiet: false,
     isReadable: false,
