@@ -6,6 +6,7 @@ import { loadSettings } from '../config/load.ts';
 import { openLogging } from '../config/logging.ts';
 import type { Settings } from '../config/settings.ts';
 import { startKafka } from '../local/embedded-kafka.ts';
+import { replicationKey, writeReplicationStatus } from '../processors/status-record.ts';
 import { kafkaClient } from '../streams/kafka/kafkajs-port.ts';
 import type { Admin, KafkaClient, Producer } from '../streams/kafka/kafkajs.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
@@ -89,7 +90,7 @@ export class BenchCluster implements AsyncDisposable {
       TOPICS_SNAPSHOT: `${dataset.topic}-snapshot`,
       TOPICS_REPLICATION_CONFIG: replications.topic,
       TOPICS_REPLICATION_CREDENTIALS: name('credentials'),
-      TOPICS_REPLICATION_STATUS: name('status'),
+      TOPICS_REPLICATION_STATUS: statusTopicOf(replications),
       TOPICS_INITIAL_SYNC_REQUESTS: name('sync-requests'),
       TOPICS_INITIAL_SYNC_EXECUTIONS: name('sync-executions'),
       TOPICS_DEAD_LETTERS: name('dead-letters'),
@@ -137,7 +138,10 @@ export class BenchCluster implements AsyncDisposable {
     };
   }
 
-  /** Puts `wanted` version 2 Pub/Sub replications of the bench's datamart, and `foreign` ones of others, on a topic. */
+  /**
+   * Puts `wanted` version 2 Pub/Sub replications of the bench's datamart, and `foreign` ones of others, on a topic; all of
+   * them as an earlier start has left them, activated.
+   */
   async replicate(wanted: number, foreign = 0): Promise<ReplicationSet> {
     const topic = `bench-${this.#runId}-replications-${wanted}-${foreign}`;
     const known = this.#replicationSets.get(topic);
@@ -154,7 +158,10 @@ export class BenchCluster implements AsyncDisposable {
       const messages = configs
         .slice(from, from + SEND_RECORDS)
         .map((config) => ({ key: config.id, value: JSON.stringify(config) }));
-      await this.#producer.send({ topic, messages });
+      const [stored] = await this.#producer.send({ topic, messages });
+      const firstOffset = Number(stored?.baseOffset);
+      const statuses = messages.map(({ key }, i) => activeStatus(key, firstOffset + i));
+      await this.#producer.send({ topic: statusTopicOf({ topic }), messages: statuses });
     }
     const replications = { topic, pubsubTopics };
     this.#replicationSets.set(topic, replications);
@@ -218,6 +225,23 @@ export class BenchCluster implements AsyncDisposable {
       await admin.close();
     }
   }
+}
+
+function statusTopicOf({ topic }: Pick<ReplicationSet, 'topic'>): string {
+  return `${topic}-status`;
+}
+
+/** What the processors write of a replication whose record at `configOffset` they have activated. */
+function activeStatus(replicationId: string, configOffset: number): { key: string; value: Buffer } {
+  const status = {
+    replicationId,
+    datamartId: '',
+    state: 'ACTIVE',
+    verdict: { configOffset, credentialsVersion: null, failure: null },
+    since: 0,
+    lostOffsets: 0,
+  } as const;
+  return { key: replicationKey(replicationId), value: writeReplicationStatus(status, 0) };
 }
 
 function replicationConfig(id: string, datamartId: string, topicId: string) {

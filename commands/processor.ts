@@ -50,6 +50,7 @@ export async function composeProcessor(
   const table = openTable(sinks);
   const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
+  metrics.collectProcessMetrics();
   const application = new ReplicationApplication({
     groupId: settings.kafka.groupId,
     instance: `${hostname()}-${process.pid}`,

@@ -135,7 +135,8 @@ export function deadLetter(
   if (cause.replicationId !== undefined) headers.dead_letter_replication_id = cause.replicationId;
   if (cause.code !== undefined) headers.dead_letter_code = cause.code;
   if (isTruncated) headers.dead_letter_truncated = 'true';
-  return { key: record.key, value: record.value, headers, timestamp: record.timestamp };
+  const value = isTruncated ? null : record.value;
+  return { key: record.key, value, headers, timestamp: record.timestamp };
 }
 
 /** A copy that holds no view on the fetch response. */

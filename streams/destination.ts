@@ -278,7 +278,11 @@ export class Destination {
 
   async #openSink(): Promise<Sink> {
     const config = this.#config;
-    const signal = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(CHECK_DEADLINE_MS)]);
+    const deadline = new AbortController();
+    const cancelDeadline = this.#context.clock.schedule(CHECK_DEADLINE_MS, () => {
+      deadline.abort(new SinkError('retriable', 'timeout', 'opening the destination took too long'));
+    });
+    const signal = AbortSignal.any([this.#closing.signal, deadline.signal]);
     let sink: Sink | null = null;
     try {
       const credentials =
@@ -304,6 +308,8 @@ export class Destination {
       await sink?.close();
       this.#context.metrics.activations.add(1, error instanceof SinkError ? error.code : 'unknown');
       throw error;
+    } finally {
+      cancelDeadline();
     }
     this.#context.metrics.activations.add(1, 'ok');
     this.#sink = sink;

@@ -70,7 +70,6 @@ export class EngineMetrics {
   #deliverySum = 0;
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
     this.#counter('mutations_total', 'Mutations taken from a topic, by what became of them', this.mutations);
     this.#counter('operations_total', 'Operations by replication and result', this.operations);
     this.#counter('publish_requests_total', 'Requests to a destination by outcome', this.publishRequests);
@@ -100,6 +99,11 @@ export class EngineMetrics {
       ).filter(({ value }) => value > 0),
     );
     this.#registerDeliveryHistogram();
+  }
+
+  /** Adds the metrics of the process itself: CPU, memory, event loop, garbage collection. Called once per process. */
+  collectProcessMetrics(): void {
+    collectDefaultMetrics({ register: this.registry });
   }
 
   /** Adds a gauge whose samples are asked for at every scrape. */

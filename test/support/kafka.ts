@@ -120,7 +120,9 @@ function storedRecords({ partition, messages }: EachBatchPayload['batch'], end: 
   return messages
     .filter(({ offset }) => BigInt(offset) < end)
     .map(({ offset, timestamp, key, value, headers }) => {
-      return { partition, offset, timestamp, key, value, headers: headers ?? {} };
+      // With this project's patches kafkajs hands numbers.
+      const text = { offset: String(offset), timestamp: String(timestamp) };
+      return { partition, ...text, key, value, headers: headers ?? {} };
     });
 }
 

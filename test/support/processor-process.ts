@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePorts } from '../../local/free-port.ts';
 import { SupervisedProcess, type ExitStatus } from '../../local/supervised-process.ts';
+import { parseCommitMetadata, type OwnPosition } from '../../streams/commit-metadata.ts';
 import { kafkajsTopicAdmin } from '../../streams/kafka/topic-admin.ts';
 import type { Logger } from '../../streams/logger.ts';
 import { createTopics } from '../../streams/topics/create-topics.ts';
@@ -33,8 +34,10 @@ export interface DeploymentOptions {
   readonly deadLettersConfig?: Readonly<Record<string, string | number>>;
   /** False leaves all topics to `createTopics`. */
   readonly hasTopics?: boolean;
-  /** Settings for every process, as environment variables. */
+  /** Settings for every process, as environment variables; `KAFKA_BROKERS` where they are to reach a broker another way. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Default: the run's own. */
+  readonly brokers?: readonly string[];
 }
 
 /** A mutation topic's partition and where the group stands in it. */
@@ -43,6 +46,8 @@ export interface PartitionProgress {
   readonly partition: number;
   /** Null while nothing is committed. */
   readonly committed: number | null;
+  /** Replications that the committed offset says nothing about. */
+  readonly parked: readonly OwnPosition[];
   /** Where the next record will go, transaction markers counted. */
   readonly end: number;
 }
@@ -99,7 +104,7 @@ export class Deployment implements AsyncDisposable {
   get settings(): Readonly<Record<string, string>> {
     const { topics } = this;
     return {
-      KAFKA_BROKERS: brokersUnderTest().join(','),
+      KAFKA_BROKERS: this.brokers.join(','),
       KAFKA_GROUP_ID: this.groupId,
       TOPICS_MUTATIONS: topics.mutations.join(','),
       TOPICS_SNAPSHOT: topics.snapshots.join(','),
@@ -121,6 +126,11 @@ export class Deployment implements AsyncDisposable {
     return this.topics.mutations[0] ?? '';
   }
 
+  /** Where tests reach Kafka, whatever way the processes take. */
+  get brokers(): readonly string[] {
+    return this.#options.brokers ?? brokersUnderTest();
+  }
+
   get #mutationTopics(): readonly MutationTopicOptions[] {
     return this.#options.mutationTopics ?? [{}];
   }
@@ -129,10 +139,13 @@ export class Deployment implements AsyncDisposable {
   async createTopics(): Promise<void> {
     const { deadLettersConfig } = this.#options;
     await Promise.all(
-      this.#mutationTopics.map((topic, index) => createTopic(this.topics.mutations[index] ?? '', topic)),
+      this.#mutationTopics.map((topic, index) =>
+        createTopic(this.topics.mutations[index] ?? '', topic, this.brokers),
+      ),
     );
-    if (deadLettersConfig) await createTopic(this.topics.deadLetters, { config: deadLettersConfig });
-    const connection = { brokers: brokersUnderTest(), groupId: '', clientId: 'test', tls: null, sasl: null };
+    if (deadLettersConfig)
+      await createTopic(this.topics.deadLetters, { config: deadLettersConfig }, this.brokers);
+    const connection = { brokers: this.brokers, groupId: '', clientId: 'test', tls: null, sasl: null };
     const admin = kafkajsTopicAdmin(connection, SILENT);
     try {
       const plan = { partitions: 1, replicationFactor: null, isDryRun: false };
@@ -155,12 +168,13 @@ export class Deployment implements AsyncDisposable {
     await produce(
       this.topics.replicationConfig,
       configs.map((config) => ({ key: config.id, value: JSON.stringify(config) })),
+      this.brokers,
     );
   }
 
   /** Deletes a replication. */
   async deleteReplication(id: string): Promise<void> {
-    await produce(this.topics.replicationConfig, [{ key: id, value: null }]);
+    await produce(this.topics.replicationConfig, [{ key: id, value: null }], this.brokers);
   }
 
   /** The lines that FILE replications have written to `path`, each as latin1 text of its bytes. */
@@ -187,7 +201,7 @@ export class Deployment implements AsyncDisposable {
 
   /** Where the group stands in every partition of the mutation topics. */
   async progress(): Promise<readonly PartitionProgress[]> {
-    const admin = kafkaClient().admin();
+    const admin = kafkaClient(this.brokers).admin();
     await admin.connect();
     try {
       const committed = await admin.fetchOffsets({
@@ -198,8 +212,10 @@ export class Deployment implements AsyncDisposable {
       return this.topics.mutations.flatMap((topic, index) =>
         (ends[index] ?? []).map(({ partition, high }) => {
           const of = committed.find((each) => each.topic === topic);
-          const offset = of?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
-          return { topic, partition, committed: offset === '-1' ? null : Number(offset), end: Number(high) };
+          const commit = of?.partitions.find((each) => each.partition === partition);
+          const offset = Number(commit?.offset ?? -1);
+          const parked = parseCommitMetadata(commit?.metadata ?? null).x;
+          return { topic, partition, committed: offset < 0 ? null : offset, parked, end: Number(high) };
         }),
       );
     } finally {
@@ -223,16 +239,37 @@ export class Deployment implements AsyncDisposable {
   }
 
   /**
+   * Waits until nothing is left to deliver: the group has committed every mutation topic to its end, no replication has
+   * a position of its own but by its own wish (paused), and `hasArrived` holds.
+   */
+  async waitUntilDelivered(
+    hasArrived: () => boolean | Promise<boolean> = () => true,
+    timeoutMs = 60_000,
+  ): Promise<void> {
+    let last: readonly PartitionProgress[] = [];
+    await waitFor(
+      async () => {
+        last = await this.progress();
+        return last.every(isDelivered) && (await hasArrived());
+      },
+      {
+        timeoutMs,
+        message: () => `the delivery of everything; so far ${JSON.stringify(last)}${this.#logs()}`,
+      },
+    );
+  }
+
+  /**
    * Takes the group's members out of it, as an operator would who doesn't want to wait for the end of a dead member's
    * session (24 s).
    */
   async expelDeadMembers(): Promise<void> {
-    const admin = kafkaClient().admin();
+    const admin = kafkaClient(this.brokers).admin();
     await admin.connect();
     try {
       const { groups } = await admin.describeGroups([this.groupId]);
       for (const { memberId } of groups[0]?.members ?? []) {
-        await leaveGroup(brokersUnderTest()[0] ?? '', this.groupId, memberId);
+        await leaveGroup(this.brokers[0] ?? '', this.groupId, memberId);
       }
     } finally {
       await admin.disconnect();
@@ -249,6 +286,10 @@ export class Deployment implements AsyncDisposable {
     await Promise.all(this.#processes.map(({ exited }) => exited));
     await rm(this.#directory, { recursive: true, force: true });
   }
+}
+
+function isDelivered({ committed, parked, end }: PartitionProgress): boolean {
+  return (end === 0 || committed === end) && parked.every(({ kind }) => kind === 'PAUSED');
 }
 
 /** What `/readyz` says. */
