@@ -331,6 +331,19 @@ test('a refusal ends the part of its replication, with the reason; others go on'
   expect(sinks.received('81')).toEqual([operation(1), operation(2)]);
 });
 
+test('a destination that rejects more than 20 in a row ends the part: the cause isn’t gone', async () => {
+  configure('80');
+  for (let n = 0; n < 40; n += 1) bury(n, { replicationId: '80' });
+  sinks.script('80', () => rejected());
+
+  const { code, out, errors } = await redrive();
+
+  expect(code).toBe(1);
+  expect(out).toMatch(/20 +80 +rejected by the destination again/);
+  expect(out).toMatch(/20 +80 +not sent: the destination takes no more/);
+  expect(errors).toContain('rejects_everything');
+});
+
 test('a destination that never answers well is given up after five minutes', async () => {
   configure('80');
   bury(1, { replicationId: '80' });
