@@ -63,7 +63,6 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   #queue: QueuedSegment[] = [];
   #state: 'idle' | 'applying' | 'sending' | 'storing' | 'closed' = 'idle';
   #inFlight: QueuedSegment | null = null;
-  #attempt: Promise<void> | null = null;
   #inFlightEnd = 0;
   /** A request that was in flight at a detach, and where a replay may go on when it turns out to be delivered. */
   #outcomeOpen: { readonly entry: QueuedSegment; readonly fedTo: number } | null = null;
@@ -77,6 +76,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   /** From this offset on the lane holds the partition's committable offset (PROTOCOL A8). */
   #countedFrom = 0;
   #hasPermit = false;
+  #request: Promise<void> | null = null;
   #lastProgressMs: number;
   #cancelTimer: (() => void) | null = null;
 
@@ -110,11 +110,6 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     return this.#countedFrom;
   }
 
-  /** Resolves when the newest request has ended and the lane knows what came of it. */
-  get attempt(): Promise<void> | null {
-    return this.#attempt;
-  }
-
   /** When something was last delivered, or began to wait; ms since 1970 UTC. */
   get lastProgressMs(): number {
     return this.#lastProgressMs;
@@ -129,6 +124,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       if (first === null || offset < first) first = offset;
     }
     return first;
+  }
+
+  /** Resolves when the request in flight was answered and what it came to is in `position` and `fedTo`; null without one. */
+  get request(): Promise<void> | null {
+    return this.#request;
   }
 
   /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
@@ -283,11 +283,13 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#retrying = null;
     this.#hasPermit = false;
     this.#context.linger.countRequest();
-    this.#attempt = this.#destination
+    const request = this.#destination
       .send(slice, this.#partitionKey, () => this.#inFlight === entry && this.#owner.mayAttempt())
       .then((outcome) => {
+        if (this.#request === request) this.#request = null;
         this.#settle(entry, slice, outcome);
       });
+    this.#request = request;
   }
 
   /** Where the next request ends: the destination's limits, and after a failure the range of that request or a half of it. */
