@@ -47,15 +47,7 @@ export async function composeProcessor(
   environment: ProcessorEnvironment,
 ): Promise<Processor> {
   const sinks = await openSinks(settings, logger, environment);
-  const table = new ReplicationTable({
-    types: new Map(
-      sinks.types().flatMap((type) => {
-        const adapter = sinks.get(type);
-        return adapter ? [[type, adapter] as const] : [];
-      }),
-    ),
-    checkCredentialsUri: credentialsUriProblem,
-  });
+  const table = openTable(sinks);
   const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
   metrics.collectProcessMetrics();
@@ -81,7 +73,20 @@ export async function composeProcessor(
   return { application, metrics, table };
 }
 
-function openSchemas({ kafka: { schemaRegistry } }: Settings): SchemaCache {
+/** The table of replications whose destinations are of these kinds, still empty. */
+export function openTable(sinks: SinkRegistry): ReplicationTable {
+  return new ReplicationTable({
+    types: new Map(
+      sinks.types().flatMap((type) => {
+        const adapter = sinks.get(type);
+        return adapter ? [[type, adapter] as const] : [];
+      }),
+    ),
+    checkCredentialsUri: credentialsUriProblem,
+  });
+}
+
+export function openSchemas({ kafka: { schemaRegistry } }: Settings): SchemaCache {
   return new SchemaCache({
     source:
       schemaRegistry === null
@@ -93,7 +98,7 @@ function openSchemas({ kafka: { schemaRegistry } }: Settings): SchemaCache {
 }
 
 /** The kinds of destinations that `SINKS_ENABLED` and `SINKS_MODULES` turn on. */
-async function openSinks(
+export async function openSinks(
   { kafka, sinks, topics }: Settings,
   logger: Logger,
   { pubsubEmulatorHost }: ProcessorEnvironment,

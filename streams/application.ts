@@ -379,7 +379,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     while (!signal.aborted) {
       await sleep(clock, LAGGARD_CHECK_MS, signal);
       const active = table.activeCount;
-      for (const task of this.#assignment.tasks) task.detachLaggards(clock.now(), active);
+      for (const task of this.#assignment.tasks) task.replications.detachLaggards(clock.now(), active);
     }
   }
 
@@ -428,7 +428,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#stopping.abort();
     this.#assignment.pause();
     const tasks = [...this.#assignment.tasks];
-    for (const task of tasks) task.stopReplays();
+    for (const task of tasks) task.replications.stopReplays();
     const deadline = clock.now() + drainMs;
     const never = new AbortController().signal;
     while (tasks.some((task) => !task.isDrained) && clock.now() < deadline)

@@ -198,6 +198,7 @@ export class CatchUp {
       const isCurrent = (): boolean => this.#waiting.get(lane) === applicant && !signal.aborted;
       for (;;) {
         await destination.attemptOf(key);
+        await lane.request;
         if (!isCurrent()) return;
         const wait = destination.newerNotBefore(key) - clock.now();
         if (wait <= 0) break;

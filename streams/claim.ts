@@ -12,6 +12,8 @@ export interface Claim {
   readonly isNew: boolean;
   /** True when the last commit is this instance's own task's: nobody owned the partition in between. */
   readonly isKept: boolean;
+  /** What retention took between the commit and the log's start, `[from, to)`. */
+  readonly lost: { readonly from: number; readonly to: number } | null;
   /** What is wrong with the committed offset, in words; null when nothing is. */
   readonly problem: string | null;
 }
@@ -29,13 +31,14 @@ export function claimOf(
 ): Claim {
   const { topic, partition, logStart, logEnd } = commit;
   const carried = parseCommitMetadata(commit.metadata);
-  const base = { at: { topic, partition }, logEnd, carried, isNew: commit.offset === null };
+  const base = { at: { topic, partition }, logEnd, carried, isNew: commit.offset === null, lost: null };
   if (commit.offset === null) {
     return { ...base, offset: startFrom === 'latest' ? logEnd : logStart, isKept: false, problem: null };
   }
   if (commit.offset < logStart) {
     const problem = `retention has passed the committed offset: offsets ${commit.offset} to ${logStart - 1} are lost`;
-    return { ...base, offset: logStart, isKept: false, problem };
+    const lost = { from: commit.offset, to: logStart };
+    return { ...base, offset: logStart, isKept: false, problem, lost };
   }
   if (commit.offset > logEnd) {
     const problem = `the committed offset ${commit.offset} is beyond the log’s end ${logEnd}: the topic was made anew`;

@@ -47,7 +47,7 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
   metrics.gauge(
     'oldest_unacknowledged_seconds',
     'Age of the oldest operation that its destination has not acknowledged, by Kafka’s timestamp',
-    perTask((task) => secondsSince(task.oldestUndelivered())),
+    perTask((task) => secondsSince(task.replications.oldestUndelivered())),
   );
   metrics.gauge(
     'commit_age_seconds',

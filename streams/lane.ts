@@ -76,6 +76,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   /** From this offset on the lane holds the partition's committable offset (PROTOCOL A8). */
   #countedFrom = 0;
   #hasPermit = false;
+  #request: Promise<void> | null = null;
   #lastProgressMs: number;
   #cancelTimer: (() => void) | null = null;
 
@@ -123,6 +124,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       if (first === null || offset < first) first = offset;
     }
     return first;
+  }
+
+  /** Resolves when the request in flight was answered and what it came to is in `position` and `fedTo`; null without one. */
+  get request(): Promise<void> | null {
+    return this.#request;
   }
 
   /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
@@ -277,11 +283,13 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#retrying = null;
     this.#hasPermit = false;
     this.#context.linger.countRequest();
-    void this.#destination
+    const request = this.#destination
       .send(slice, this.#partitionKey, () => this.#inFlight === entry && this.#owner.mayAttempt())
       .then((outcome) => {
+        if (this.#request === request) this.#request = null;
         this.#settle(entry, slice, outcome);
       });
+    this.#request = request;
   }
 
   /** Where the next request ends: the destination's limits, and after a failure the range of that request or a half of it. */

@@ -34,7 +34,7 @@ export class PartitionReports {
     const now = clock.now();
     for (const task of tasks) {
       const { topic, partition } = task.scope;
-      const reports = task.reports();
+      const reports = task.replications.reports();
       const reported = new Set(reports.map(({ replicationId }) => replicationId));
       for (const report of reports) {
         const known = this.#written.get(partitionKey(report.replicationId, topic, partition));

@@ -193,7 +193,7 @@ export class ReplicationControl {
 
   #onStance(config: ReplicationConfig, stance: Stance): void {
     const destination = this.#options.destinations().find(config);
-    for (const task of this.#options.tasks()) task.onStance(config, stance);
+    for (const task of this.#options.tasks()) task.replications.onStance(config, stance);
     if (stance.state === 'ACTIVE') destination?.resume();
     else void destination?.suspend();
   }
@@ -231,7 +231,7 @@ export class ReplicationControl {
     const { previous, next } = change;
     if (previous && !next) metrics.forgetReplication(previous.id);
     if (previous && (!next || identityOf(previous) !== identityOf(next)))
-      for (const task of tasks()) task.onReplicationDeleted(previous);
+      for (const task of tasks()) task.replications.onReplicationDeleted(previous);
     this.#options
       .destinations()
       .apply(previous, next)
@@ -242,7 +242,7 @@ export class ReplicationControl {
     for (const config of new Set([previous, next])) {
       if (!config) continue;
       const plan = table.plan(config.datamart);
-      for (const task of tasks()) task.onTableChanged(config.datamart, plan);
+      for (const task of tasks()) task.replications.onTableChanged(config.datamart, plan);
     }
   }
 }

@@ -1,46 +1,32 @@
 import type { DatamartPlan } from '../processors/datamart-plan.ts';
-import type { ReplicationConfig } from '../processors/replication-config.ts';
-import type { PartitionReport } from '../processors/status-record.ts';
 import type { Topology, TopologyStatus } from '../processors/topology.ts';
 import { USER_POINT_PARENT } from '../schemas/document-type.ts';
-import type { DatamartKey, DeadLetterReason } from '../schemas/mutation.ts';
+import type { DeadLetterReason } from '../schemas/mutation.ts';
 import type { SchemaLoad } from '../schemas/schema-cache.ts';
 import type { SinkError } from '../sinks/sink.ts';
-import { CatchUp, type CatchUpContext, type CatchUpOwner } from './catch-up.ts';
 import { sleep } from './clock.ts';
-import {
-  packPositions,
-  type CommitMetadata,
-  type OwnPosition,
-  type OwnPositionKind,
-} from './commit-metadata.ts';
+import { packPositions, type CommitMetadata, type OwnPosition } from './commit-metadata.ts';
 import type { DeadLetters, StoreOptions } from './dead-letters.ts';
-import { FanOut } from './fan-out.ts';
 import type { ConsumedBatch, ConsumedRecord, TopicPartition } from './kafka-port.ts';
-import type { Lane, LaneOwner } from './lane.ts';
-import { Lanes, type Gap, type LanesContext } from './lanes.ts';
+import type { Lane } from './lane.ts';
 import { QUIET_TIME_MS, type Lease } from './lease.ts';
 import { ParkedRecords } from './parked-records.ts';
 import { RejectedRecords } from './rejected-records.ts';
-import { identityHash } from './replication-identity.ts';
-import type { Stance } from './replication-states.ts';
+import {
+  TaskReplications,
+  type TaskReplicationsContext,
+  type TaskReplicationsOwner,
+} from './task-replications.ts';
 import { Window } from './window.ts';
 
 /** Why a partition can't go on; `partition_blocked{reason}` shows it. */
 export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters';
 
-export interface StreamTaskContext extends LanesContext, CatchUpContext {
+export interface StreamTaskContext extends TaskReplicationsContext {
   readonly topology: Topology;
   readonly deadLetters: DeadLetters;
   readonly window: { readonly maxRecords: number; readonly maxBytes: number };
   readonly lease: Lease;
-  readonly stanceOf: (config: ReplicationConfig) => Stance;
-  /** What was last reported of the replication on the partition. */
-  readonly statusOf: (id: string, at: TopicPartition) => PartitionReport | null;
-  /** Resolves when the report is durable; with false when that is given up. */
-  readonly storeReport: (report: PartitionReport) => Promise<boolean>;
-  /** A lane that delivers nothing for so long is detached. */
-  readonly detachAfterMs: number;
 }
 
 /** Where a task begins. */
@@ -48,6 +34,8 @@ export interface TaskStart {
   readonly offset: number;
   readonly logEnd: number;
   readonly carried: CommitMetadata;
+  /** What retention took before it was taken up, `[from, to)`. */
+  readonly lost: { readonly from: number; readonly to: number } | null;
   /** True when nobody has ever owned the partition. */
   readonly isNew: boolean;
 }
@@ -70,10 +58,6 @@ export interface StreamTaskOwner {
 
 /** A commit is asked for when this many operations settled since the last. */
 const COMMIT_EVERY_OPERATIONS = 5_000;
-/** A window may be full for so long before those who hold it up are detached. */
-const FULL_WINDOW_GRACE_MS = 100;
-/** After so many failures in a row a destination counts as down: whoever waits for it holds no bytes. */
-const DOWN_AFTER_FAILURES = 3;
 const SCHEMA_RETRY_MS = 1_000;
 /** One line a minute. */
 const SCHEMA_LOG_EVERY = 60;
@@ -87,7 +71,7 @@ const ABORTED_LOAD: SchemaLoad = { status: 'unavailable', detail: '' };
  * blocked record still holds, so no per-record window is needed. After `close` late answers count for nothing, since
  * they reach lanes and lists that nobody asks any more.
  */
-export class StreamTask implements LaneOwner, CatchUpOwner {
+export class StreamTask implements TaskReplicationsOwner {
   /** Names this task in the metadata of its commits (PROTOCOL A1, A2). */
   readonly taskId: string;
   readonly scope: TopicPartition & { readonly partitionCount: number };
@@ -96,18 +80,12 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   readonly #context: StreamTaskContext;
   readonly #owner: StreamTaskOwner;
   readonly #window: Window;
-  readonly #lanes: Lanes;
-  readonly #fanOut: FanOut;
-  readonly #catchUp: CatchUp;
+  /** How the partition stands for each replication. */
+  readonly replications: TaskReplications;
   readonly #rejected: RejectedRecords;
-  readonly #activeLanes = new Set<Lane>();
   readonly #parked: ParkedRecords;
   readonly #closing = new AbortController();
   readonly #blocked = new Set<BlockReason>();
-  /** By replication: the last interval that it was not sent. */
-  readonly #gaps = new Map<string, Gap>();
-  /** By replication: offsets that retention took before they were delivered. */
-  readonly #lost = new Map<string, number>();
   readonly #deadLetterAttempts = { inFlight: 0 };
   readonly #results = new Map<TopologyStatus, number>();
   /** Records that wait behind one whose schema is being loaded. */
@@ -116,11 +94,9 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   #fetchPosition: number;
   #committed: number;
   #committedMetadata = '';
-  #committedPositions: ReadonlyMap<number, number> = new Map();
   #committedAtMs: number;
   #settledSinceCommit = 0;
   #isPaused = false;
-  #pausedAtMs = 0;
   #highWatermark: number;
   /** The last owner may still have attempts in flight (PROTOCOL A3). */
   #isQuietTime = false;
@@ -145,9 +121,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     this.#highWatermark = start.logEnd;
     this.#committedAtMs = context.clock.now();
     this.#window = new Window(start.offset, context.window);
-    this.#lanes = new Lanes(context, this);
-    this.#fanOut = new FanOut(context, (config) => this.#lanes.liveLaneOf(config));
-    this.#catchUp = new CatchUp(context, this);
+    this.replications = new TaskReplications(context, this);
     const storing: StoreOptions = {
       signal: this.#closing.signal,
       attempts: this.#deadLetterAttempts,
@@ -161,11 +135,12 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
       ...storing,
       deadLetters: context.deadLetters,
       onStored: (count) => {
-        this.#settled(count);
+        this.onSettled(count);
       },
     });
     if (!start.isNew && !start.carried.isQuiet) this.#keepQuiet();
-    this.#restore(start.carried.x);
+    this.replications.restore(start.carried.x);
+    if (start.lost) this.replications.lostToFollowers(start.lost.from, start.lost.to);
   }
 
   /** The next offset that will be dispatched. */
@@ -205,18 +180,16 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   }
 
   get lanes(): Iterable<Lane> {
-    return this.#lanes.all();
+    return this.replications.lanes;
   }
 
   /** Everything before this offset is settled for every replication but those with a position of their own. */
   committable(): number {
-    let offset = Math.min(this.#position, this.#parked.position ?? this.#position);
-    for (const lane of this.#activeLanes) {
-      if (lane.isDetached) continue;
-      const { position, countedFrom } = lane;
-      if (position !== null) offset = Math.min(offset, Math.max(position, countedFrom));
-    }
-    return offset;
+    return Math.min(
+      this.#position,
+      this.#parked.position ?? this.#position,
+      this.replications.heldFrom() ?? this.#position,
+    );
   }
 
   /** What is to be committed now, or null when the last acknowledged commit says the same. */
@@ -229,27 +202,12 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   /** What is to be committed now, in any case. */
   finalCommit(isQuiet: boolean): TaskCommit {
     const offset = Math.max(this.committable(), this.#committed);
-    const ownPositions = this.#lanes.ownPositions();
-    return { offset, x: ownPositions, s: this.#syncs, isQuiet };
+    return { offset, x: this.replications.ownPositions(), s: this.#syncs, isQuiet };
   }
 
   /** True while nothing that this task started is under way. */
   get isQuiet(): boolean {
-    const { topic, partition } = this.scope;
-    const key = `${topic}/${partition}`;
-    if (this.#deadLetterAttempts.inFlight > 0) return false;
-    for (const lane of this.#lanes.all()) if (lane.destination.attemptOf(key)) return false;
-    return true;
-  }
-
-  /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
-  oldestUndelivered(): number | null {
-    let oldest: number | null = null;
-    for (const lane of this.#activeLanes) {
-      const timestamp = lane.oldestTimestamp;
-      if (timestamp !== null && (oldest === null || timestamp < oldest)) oldest = timestamp;
-    }
-    return oldest;
+    return this.#deadLetterAttempts.inFlight === 0 && this.replications.isQuiet;
   }
 
   /** True when nothing waits to be delivered or stored. */
@@ -271,33 +229,9 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
 
   /** The log begins at `offset` now; what lay between is lost. */
   skipTo(offset: number): void {
+    this.replications.lostToFollowers(this.#position, offset);
     this.#position = offset;
     this.#fetchPosition = offset;
-  }
-
-  /** Replications of the datamart changed, each told by `onReplicationChanged` before: new ones begin with the next mutation. */
-  onTableChanged(datamart: DatamartKey, plan: DatamartPlan): void {
-    this.#fanOut.onPlanChanged(datamart, plan);
-    this.#catchUp.onPlanChanged(datamart, plan);
-  }
-
-  /** The replication was deleted, or made anew under its id: work and positions of this one end. */
-  onReplicationDeleted(config: ReplicationConfig): void {
-    const lane = this.#lanes.laneOf(config);
-    if (lane) this.#catchUp.remove(lane);
-    this.#lanes.forget(config);
-    this.#gaps.delete(config.id);
-  }
-
-  /** Paused and failed replications stop at once; an activated one goes on as its config says. */
-  onStance(config: ReplicationConfig, { state, isActivationFailed }: Stance): void {
-    const carried = this.#lanes.takeCarried(config);
-    if (carried) this.#lanes.park(config, carried.kind, carried.position);
-    if (state === 'PAUSED') this.#stopReplication(config, 'PAUSED', this.#position);
-    else if (state !== 'ERROR') this.#resumeReplication(config);
-    else if (isActivationFailed && !this.#lanes.keepsPosition(config) && !this.#lanes.parkedOf(config))
-      this.#stopReplication(config, 'ERROR', null);
-    else this.#stopReplication(config, 'ERROR', this.#position);
   }
 
   /** The coordinator has acknowledged this commit. */
@@ -305,90 +239,16 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     const { offset, x } = commit;
     this.#committed = offset;
     this.#committedMetadata = metadataOf(commit);
-    this.#committedPositions = new Map(x.map(({ replication, position }) => [replication, position]));
     this.#committedAtMs = this.#context.clock.now();
     this.#settledSinceCommit = 0;
     this.#window.committed(offset);
+    this.replications.onCommitted(x);
     this.maybeResume();
-    this.#catchUp.wake();
-  }
-
-  /**
-   * Detaches lanes that deliver nothing for longer than their grace, and those that keep the partition from going on
-   * while others could: they hold the older half of a window that has been full for a moment, and the others wait.
-   * `activeReplications` are all that the table knows: one whose mutations haven't come yet waits too.
-   */
-  detachLaggards(nowMs: number, activeReplications: number): void {
-    const live = [...this.#activeLanes].filter((lane) => !lane.isDetached && lane.position !== null);
-    for (const lane of live) {
-      if (nowMs - lane.lastProgressMs >= this.#context.detachAfterMs) this.#detach(lane, 'it stands still');
-    }
-    if (!this.#isPaused || this.#held.length > 0 || nowMs - this.#pausedAtMs < FULL_WINDOW_GRACE_MS) return;
-    const start = this.committable();
-    const span = this.#position - start;
-    const behind = live.filter((lane) => !lane.isDetached && (lane.position ?? 0) <= start + span / 2);
-    const isBetween = ({ isDetached, position }: Lane): boolean =>
-      !isDetached && position !== null && position > start + span / 2 && position < start + (span * 3) / 4;
-    if (behind.length === 0 || behind.length >= activeReplications || live.some(isBetween)) return;
-    for (const lane of behind) this.#detach(lane, 'it is slower than the others');
-  }
-
-  /** How the partition stands for the replications that don't just follow the committed offset. */
-  reports(): readonly PartitionReport[] {
-    const reports = new Map<string, PartitionReport>();
-    for (const id of new Set([...this.#gaps.keys(), ...this.#lost.keys()]))
-      reports.set(id, this.#reportOf(id, 'ACTIVE', this.#committed));
-    for (const lane of this.#lanes.all()) {
-      const { id } = lane.destination;
-      if (lane.isDetached) reports.set(id, this.#reportOf(id, 'DETACHED', lane.position ?? this.#position));
-    }
-    for (const { config, kind, position } of this.#lanes.parked()) {
-      const isPaused = kind === 'PAUSED' || config.status === 'PAUSED';
-      reports.set(config.id, this.#reportOf(config.id, isPaused ? 'PAUSED' : 'STOPPED', position));
-    }
-    return [...reports.values()];
-  }
-
-  /** Feeds detached replications no more; what they have is still delivered. */
-  stopReplays(): void {
-    this.#catchUp.close();
-  }
-
-  replayLimit(lane: Lane): number {
-    const committed = this.#committedPositions.get(identityHash(lane.destination.config)) ?? this.#committed;
-    return committed + this.#context.window.maxRecords;
-  }
-
-  get isShortOfMemory(): boolean {
-    return this.#context.pool.isFull;
-  }
-
-  attach(lane: Lane): void {
-    lane.attach(this.#position);
-    this.#fanOut.refresh(lane.destination.config.datamart);
-    const { id } = lane.destination;
-    this.#context.logger.info({ ...this.#at, replication_id: id }, 'the replication has caught up');
-    this.#owner.commitSoon();
-  }
-
-  commitSoon(): void {
-    this.#owner.commitSoon();
-  }
-
-  lost(lane: Lane, from: number, to: number): void {
-    const { logger, metrics } = this.#context;
-    const { id } = lane.destination;
-    metrics.lostOffsets.add(to - from, id);
-    this.#lost.set(id, (this.#lost.get(id) ?? 0) + to - from);
-    logger.error(
-      { ...this.#at, replication_id: id, offset: from, lost: to - from },
-      `retention has passed the replication’s position: offsets ${from} to ${to - 1} are lost to it`,
-    );
   }
 
   /** Fetches on when there is room again. */
   maybeResume(): void {
-    if (!this.#context.pool.isFull) this.#catchUp.wake();
+    if (!this.#context.pool.isFull) this.replications.wake();
     if (!this.#isPaused || this.#held.length > 0) return;
     if (!this.#window.isHalfEmpty || this.#context.pool.isFull) {
       if (this.#settledSinceCommit > 0) this.#owner.commitSoon();
@@ -401,9 +261,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
     this.#closing.abort();
-    this.#catchUp.close();
-    this.#lanes.close();
-    this.#fanOut.close();
+    this.replications.close();
     this.#held = [];
   }
 
@@ -417,45 +275,20 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   goOn(): void {
     if (!this.#isHeldBack || this.#isQuietTime) return;
     this.#isHeldBack = false;
-    const now = this.#context.clock.now();
-    for (const lane of this.#lanes.all()) lane.pump(now);
+    this.replications.goOn(this.#context.clock.now());
   }
 
-  laneActive(lane: Lane, isActive: boolean): void {
-    if (isActive) this.#activeLanes.add(lane);
-    else this.#activeLanes.delete(lane);
-  }
-
-  laneProgressed(lane: Lane, count: number): void {
-    if (lane.isDetached) this.#catchUp.wake();
-    this.#settled(count);
-  }
-
-  laneFailed(lane: Lane): void {
-    if (!lane.isDetached) return;
-    if (lane.destination.admission.failures >= DOWN_AFTER_FAILURES || this.#context.pool.isFull)
-      this.#catchUp.restart(lane);
+  onSettled(count: number): void {
+    this.#settledSinceCommit += count;
+    if (this.#settledSinceCommit >= COMMIT_EVERY_OPERATIONS || this.#isPaused) this.#owner.commitSoon();
   }
 
   storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void> {
     return this.#rejected.store(offset, replicationId, error);
   }
 
-  get #at(): TopicPartition {
-    return { topic: this.scope.topic, partition: this.scope.partition };
-  }
-
-  /** Goes on from the positions that the claimed commit carried. */
-  #restore(positions: readonly OwnPosition[]): void {
-    const { table } = this.#context;
-    this.#lanes.carryOver(positions);
-    for (const config of table.all()) {
-      const stance = this.#context.stanceOf(config);
-      const isServed = stance.state === 'ACTIVE' || stance.state === 'ACTIVATING';
-      if (!isServed || positions.length > 0) this.onStance(config, stance);
-      const report = this.#context.statusOf(config.id, this.scope);
-      if (report?.gap) this.#gaps.set(config.id, report.gap);
-    }
+  commitSoon(): void {
+    this.#owner.commitSoon();
   }
 
   #keepQuiet(): void {
@@ -464,66 +297,6 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
       this.#isQuietTime = false;
       this.goOn();
     });
-  }
-
-  /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
-  #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
-    const lane = this.#lanes.laneOf(config);
-    if (lane) this.#catchUp.remove(lane);
-    // The kind tells how it goes on: after an ERROR from where it stopped, also when it was paused in between.
-    const isStillError = this.#lanes.parkedOf(config)?.kind === 'ERROR';
-    this.#lanes.park(config, isStillError ? 'ERROR' : kind, position);
-    this.#fanOut.refresh(config.datamart);
-    if (lane) this.#owner.commitSoon();
-  }
-
-  #resumeReplication(config: ReplicationConfig): void {
-    const parked = this.#lanes.parkedOf(config);
-    if (!parked) return;
-    const { kind, position } = parked;
-    const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
-    this.#lanes.forget(config);
-    if (position === null || position === this.#position) this.#owner.commitSoon();
-    else if (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')
-      this.#catchUp.add(this.#lanes.openDetached(config, position));
-    else this.#resumeFromNow(config, { from: position, to: this.#position });
-    this.#fanOut.refresh(config.datamart);
-  }
-
-  /** PROTOCOL A9: the gap is durable before its start is given up. */
-  #resumeFromNow(config: ReplicationConfig, gap: Gap): void {
-    this.#lanes.openWithGap(config, gap);
-    this.#gaps.set(config.id, gap);
-    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then((isStored) => {
-      if (!isStored) return;
-      this.#lanes.gapStored(config, gap);
-      this.#owner.commitSoon();
-    });
-  }
-
-  #reportOf(id: string, state: PartitionReport['state'], offset: number): PartitionReport {
-    const gap = this.#gaps.get(id) ?? null;
-    const lostOffsets = this.#lost.get(id) ?? 0;
-    return { ...this.#at, replicationId: id, state, offset, gap, lostOffsets };
-  }
-
-  #detach(lane: Lane, why: string): void {
-    const { logger, metrics } = this.#context;
-    const { id, config } = lane.destination;
-    lane.detach(this.#position);
-    this.#fanOut.refresh(config.datamart);
-    metrics.detaches.add(1, id);
-    logger.warn(
-      { ...this.#at, replication_id: id, offset: lane.position, code: lane.destination.lastFailure?.code },
-      `the partition waits for the replication no longer: ${why}; it catches up from offset ${lane.position ?? 0}`,
-    );
-    this.#catchUp.add(lane);
-    this.#owner.commitSoon();
-  }
-
-  #settled(count: number): void {
-    this.#settledSinceCommit += count;
-    if (this.#settledSinceCommit >= COMMIT_EVERY_OPERATIONS || this.#isPaused) this.#owner.commitSoon();
   }
 
   #dispatch(batch: ConsumedBatch, from: number): void {
@@ -549,8 +322,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
     if (!needsSchema) this.#position = batch.nextOffset;
     this.#window.dispatched(this.#position, next - from, bytes);
     this.#flushResults();
-    this.#fanOut.pumpTouched(arrival);
-    this.#catchUp.wake();
+    this.replications.onDispatched(arrival);
     void this.#parked.store();
     if (needsSchema) this.#holdForSchema(batch, next);
     this.#maybePause();
@@ -558,7 +330,7 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
 
   #forward({ offset, timestamp }: ConsumedRecord, arrival: number): void {
     const { mutation, plan } = this.#context.topology;
-    this.#fanOut.append(mutation, plan, { offset, timestamp, arrival });
+    this.replications.append(mutation, plan, { offset, timestamp, arrival });
     if (mutation.docType === USER_POINT_PARENT) this.#countNotInSchema(plan);
   }
 
@@ -645,7 +417,6 @@ export class StreamTask implements LaneOwner, CatchUpOwner {
   #pause(): void {
     if (this.#isPaused) return;
     this.#isPaused = true;
-    this.#pausedAtMs = this.#context.clock.now();
     this.#owner.pause(this);
   }
 }

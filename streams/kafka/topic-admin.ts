@@ -28,13 +28,14 @@ export class KafkajsTopicAdmin implements TopicAdmin {
 
   async describeCluster(): Promise<ClusterDescription> {
     await this.#connect();
-    const { brokers } = await this.#admin.describeCluster();
+    const { brokers, clusterId } = await this.#admin.describeCluster();
     const [broker] = brokers;
     const settings = broker
       ? await this.#settingsOf(ConfigResourceTypes.BROKER, [String(broker.nodeId)])
       : [];
     const maxMessageBytes = settings[0]?.['message.max.bytes'];
     return {
+      id: clusterId,
       brokerCount: brokers.length,
       defaultMaxMessageBytes: Number(maxMessageBytes ?? APACHE_MAX_MESSAGE_BYTES),
     };

@@ -16,6 +16,8 @@ export interface NewTopic {
 }
 
 export interface ClusterDescription {
+  /** Absent where the cluster doesn't tell. */
+  readonly id?: string;
   readonly brokerCount: number;
   /** What a topic takes that doesn't set `max.message.bytes` itself. */
   readonly defaultMaxMessageBytes: number;

@@ -100,6 +100,27 @@ export class Deployment implements AsyncDisposable {
     }
   }
 
+  /** The settings of every process of the deployment, as environment variables. */
+  get settings(): Readonly<Record<string, string>> {
+    const { topics } = this;
+    return {
+      KAFKA_BROKERS: this.brokers.join(','),
+      KAFKA_GROUP_ID: this.groupId,
+      TOPICS_MUTATIONS: topics.mutations.join(','),
+      TOPICS_SNAPSHOT: topics.snapshots.join(','),
+      TOPICS_REPLICATION_CONFIG: topics.replicationConfig,
+      TOPICS_REPLICATION_CREDENTIALS: topics.replicationCredentials,
+      TOPICS_REPLICATION_STATUS: topics.replicationStatus,
+      TOPICS_INITIAL_SYNC_REQUESTS: topics.initialSyncRequests,
+      TOPICS_INITIAL_SYNC_EXECUTIONS: topics.initialSyncExecutions,
+      TOPICS_DEAD_LETTERS: topics.deadLetters,
+      SINKS_FILE_DIRECTORY: this.fileDirectory,
+      CREDENTIALS_DIRECTORY: this.credentialsDirectory,
+      SINKS_ALLOW_EMULATORS: 'true',
+      ...this.#options.environment,
+    };
+  }
+
   /** The first mutation topic; most deployments have just this one. */
   get mutations(): string {
     return this.topics.mutations[0] ?? '';
@@ -165,26 +186,8 @@ export class Deployment implements AsyncDisposable {
   /** Starts a process and doesn't wait for it. `environment` goes before the deployment's. */
   async start(environment: Readonly<Record<string, string>> = {}): Promise<ProcessorProcess> {
     const [port = 0] = await findFreePorts(1);
-    const { topics } = this;
-    const process = await ProcessorProcess.start(this.#directory, {
-      KAFKA_BROKERS: this.brokers.join(','),
-      KAFKA_GROUP_ID: this.groupId,
-      TOPICS_MUTATIONS: topics.mutations.join(','),
-      TOPICS_SNAPSHOT: topics.snapshots.join(','),
-      TOPICS_REPLICATION_CONFIG: topics.replicationConfig,
-      TOPICS_REPLICATION_CREDENTIALS: topics.replicationCredentials,
-      TOPICS_REPLICATION_STATUS: topics.replicationStatus,
-      TOPICS_INITIAL_SYNC_REQUESTS: topics.initialSyncRequests,
-      TOPICS_INITIAL_SYNC_EXECUTIONS: topics.initialSyncExecutions,
-      TOPICS_DEAD_LETTERS: topics.deadLetters,
-      SINKS_FILE_DIRECTORY: this.fileDirectory,
-      CREDENTIALS_DIRECTORY: this.credentialsDirectory,
-      SINKS_ALLOW_EMULATORS: 'true',
-      HTTP_PORT: String(port),
-      LOG_FORMAT: 'json',
-      ...this.#options.environment,
-      ...environment,
-    });
+    const settings = { ...this.settings, HTTP_PORT: String(port), LOG_FORMAT: 'json', ...environment };
+    const process = await ProcessorProcess.start(this.#directory, settings);
     this.#processes.push(process);
     return process;
   }

@@ -334,6 +334,7 @@ test('goes on at the log’s start and says so when retention has passed the com
   await driver.quietTime();
   expect(driver.sinks.received('a')).toEqual([activityOperation(3)]);
   expect(await driver.metric('offset_resets_total', { partition: '0' })).toBe(1);
+  expect(await driver.metric('lost_offsets_total', { replication_id: 'a' })).toBe(2);
   expect(driver.logs.some(({ level, msg }) => level === 'error' && msg.includes('1 to 2 are lost'))).toBe(
     true,
   );

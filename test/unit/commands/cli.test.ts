@@ -36,7 +36,15 @@ async function run(args: readonly string[], env: Record<string, string> = {}): P
   return { code, out: stdout.text, errors: stderr.text };
 }
 
-const COMMANDS = [['start'], ['demo'], ['kafka'], ['topics', 'create'], ['generate']];
+const COMMANDS = [
+  ['start'],
+  ['demo'],
+  ['kafka'],
+  ['topics', 'create'],
+  ['generate'],
+  ['dead-letters', 'list'],
+  ['dead-letters', 'redrive'],
+];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
   const { code, out } = await run([...command.filter(Boolean), '--help']);
@@ -67,6 +75,9 @@ test.each([
   [['generate', '--rate', 'fast'], 'Allowed is a number per second'],
   [['generate', '--encoding', 'xml'], 'Allowed choices are json, avro'],
   [['generate', '--stdout', '--encoding', 'avro'], '--stdout writes JSON'],
+  [['dead-letters', 'list', '--reason', 'bad'], 'Allowed choices are malformed_envelope'],
+  [['dead-letters', 'list', '--since', 'yesterday'], 'Allowed is a time as'],
+  [['dead-letters', 'redrive', '--kafka-brokers', 'a:1'], 'there is no terminal to ask on'],
 ])('ends with 2 and says what is wrong with %j', async (args, expected) => {
   const { code, errors } = await run(args);
 
@@ -78,6 +89,8 @@ test.each([
   [['start'], 'demo'],
   [['topics', 'create'], 'kafka'],
   [['generate'], '--stdout'],
+  [['dead-letters', 'list'], 'kafka'],
+  [['dead-letters', 'redrive', '--yes'], 'kafka'],
 ])('%j without brokers ends with 2 and a hint', async (args, hint) => {
   const { code, errors } = await run(args);
 

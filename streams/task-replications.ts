@@ -1,0 +1,378 @@
+import type { DatamartPlan } from '../processors/datamart-plan.ts';
+import type { ReplicationConfig } from '../processors/replication-config.ts';
+import type { PartitionReport } from '../processors/status-record.ts';
+import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
+import type { SinkError } from '../sinks/sink.ts';
+import { CatchUp, type CatchUpContext, type CatchUpOwner } from './catch-up.ts';
+import type { OwnPosition, OwnPositionKind } from './commit-metadata.ts';
+import { FanOut } from './fan-out.ts';
+import type { TopicPartition } from './kafka-port.ts';
+import type { Lane, LaneOwner } from './lane.ts';
+import { Lanes, type Gap, type LanesContext } from './lanes.ts';
+import { identityHash } from './replication-identity.ts';
+import type { Stance } from './replication-states.ts';
+import type { RecordOrigin } from './segment.ts';
+
+/** After so many failures in a row a destination counts as down: whoever waits for it holds no bytes. */
+const DOWN_AFTER_FAILURES = 3;
+/** How long a lane may be half a window behind while others wait. */
+const LAG_GRACE_MS = 1_000;
+
+export interface TaskReplicationsContext extends LanesContext, CatchUpContext {
+  /** How far a replay may go beyond the last acknowledged commit. */
+  readonly window: { readonly maxRecords: number };
+  /** A lane that delivers nothing for so long is detached. */
+  readonly detachAfterMs: number;
+  readonly stanceOf: (config: ReplicationConfig) => Stance;
+  /** What was last reported of the replication on the partition. */
+  readonly statusOf: (id: string, at: TopicPartition) => PartitionReport | null;
+  /** Resolves when the report is durable; with false when that is given up. */
+  readonly storeReport: (report: PartitionReport) => Promise<boolean>;
+}
+
+/** What the replications need of their task. */
+export interface TaskReplicationsOwner {
+  readonly scope: LaneOwner['scope'];
+  /** The next offset that will be dispatched. */
+  readonly position: number;
+  /** The last acknowledged commit. */
+  readonly committedOffset: number;
+  /** Whether an attempt may start now (PROTOCOL A3). */
+  mayAttempt(): boolean;
+  /** Operations were delivered, or stored as dead letters. */
+  onSettled(count: number): void;
+  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void>;
+  commitSoon(): void;
+}
+
+/**
+ * How one partition stands for each replication: which follow the live mutations, which are detached and catch up, which
+ * are parked and where; and how each goes from one to the other.
+ *
+ * ```
+ *                 stands still, slows others                  PAUSED, ERROR
+ *   following ───────────────────────────────▶ detached ────────────────────▶ parked at a position
+ *       ▲                                        │  ▲                           │        │
+ *       └──────────── caught up ─────────────────┘  └───── WHERE_STOPPED ───────┘        │
+ *       └──────────────────────────────── NOW, with a gap ───────────────────────────────┘
+ * ```
+ */
+export class TaskReplications implements LaneOwner, CatchUpOwner {
+  readonly scope: LaneOwner['scope'];
+  readonly #context: TaskReplicationsContext;
+  readonly #owner: TaskReplicationsOwner;
+  readonly #lanes: Lanes;
+  readonly #fanOut: FanOut;
+  readonly #catchUp: CatchUp;
+  readonly #activeLanes = new Set<Lane>();
+  /** Lanes that are half a window behind while others aren't, and since when. */
+  readonly #lagsSinceMs = new WeakMap<Lane, number>();
+  /** By replication: the last interval that it was not sent. */
+  readonly #gaps = new Map<string, Gap>();
+  /** By replication: offsets that retention took before they were delivered. */
+  readonly #lost = new Map<string, number>();
+  /** By the replication's hash: the own position that the last acknowledged commit carried. */
+  #committedPositions: ReadonlyMap<number, number> = new Map();
+
+  constructor(context: TaskReplicationsContext, owner: TaskReplicationsOwner) {
+    this.scope = owner.scope;
+    this.#context = context;
+    this.#owner = owner;
+    this.#lanes = new Lanes(context, this);
+    this.#fanOut = new FanOut(context, (config) => this.#lanes.liveLaneOf(config));
+    this.#catchUp = new CatchUp(context, this);
+  }
+
+  get position(): number {
+    return this.#owner.position;
+  }
+
+  get lanes(): Iterable<Lane> {
+    return this.#lanes.all();
+  }
+
+  /** Encodes a live mutation for all that follow and want it. */
+  append(mutation: MutationView, plan: DatamartPlan, origin: RecordOrigin): void {
+    this.#fanOut.append(mutation, plan, origin);
+  }
+
+  /** A batch was dispatched: lanes send, replays may read on. */
+  onDispatched(nowMs: number): void {
+    this.#fanOut.pumpTouched(nowMs);
+    this.#catchUp.wake();
+  }
+
+  /** Attempts may start again: what was held back is tried. */
+  goOn(nowMs: number): void {
+    for (const lane of this.#lanes.all()) lane.pump(nowMs);
+  }
+
+  /** There is memory again, or a commit was acknowledged: replays may read on. */
+  wake(): void {
+    this.#catchUp.wake();
+  }
+
+  /** The first offset that a following lane still holds; null when all is delivered. */
+  heldFrom(): number | null {
+    let first: number | null = null;
+    for (const lane of this.#activeLanes) {
+      if (lane.isDetached || lane.position === null) continue;
+      const held = Math.max(lane.position, lane.countedFrom);
+      if (first === null || held < first) first = held;
+    }
+    return first;
+  }
+
+  /** What every commit must carry beside its offset. */
+  ownPositions(): readonly OwnPosition[] {
+    return this.#lanes.ownPositions();
+  }
+
+  /** A commit with these own positions was acknowledged. */
+  onCommitted(positions: readonly OwnPosition[]): void {
+    this.#committedPositions = new Map(positions.map(({ replication, position }) => [replication, position]));
+    this.#catchUp.wake();
+  }
+
+  /** True while no attempt on the partition is in flight, not even of a replication that was stopped meanwhile. */
+  get isQuiet(): boolean {
+    const key = `${this.scope.topic}/${this.scope.partition}`;
+    for (const destination of this.#context.destinations.all()) if (destination.attemptOf(key)) return false;
+    return true;
+  }
+
+  /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
+  oldestUndelivered(): number | null {
+    let oldest: number | null = null;
+    for (const lane of this.#activeLanes) {
+      const timestamp = lane.oldestTimestamp;
+      if (timestamp !== null && (oldest === null || timestamp < oldest)) oldest = timestamp;
+    }
+    return oldest;
+  }
+
+  /** Goes on from the positions that the claimed commit carried. */
+  restore(positions: readonly OwnPosition[]): void {
+    const { table } = this.#context;
+    this.#lanes.carryOver(positions);
+    for (const config of table.all()) {
+      const stance = this.#context.stanceOf(config);
+      const isServed = stance.state === 'ACTIVE' || stance.state === 'ACTIVATING';
+      if (!isServed || positions.length > 0) this.onStance(config, stance);
+      const report = this.#context.statusOf(config.id, this.scope);
+      if (report?.gap) this.#gaps.set(config.id, report.gap);
+      if (report && report.lostOffsets > 0) this.#lost.set(config.id, report.lostOffsets);
+    }
+  }
+
+  /** Replications of the datamart changed, each told by `onReplicationChanged` before: new ones begin with the next mutation. */
+  onTableChanged(datamart: DatamartKey, plan: DatamartPlan): void {
+    this.#fanOut.onPlanChanged(datamart, plan);
+    this.#catchUp.onPlanChanged(datamart, plan);
+  }
+
+  /** The replication was deleted, or made anew under its id: work and positions of this one end. */
+  onReplicationDeleted(config: ReplicationConfig): void {
+    const lane = this.#lanes.laneOf(config);
+    if (lane) this.#catchUp.remove(lane);
+    this.#lanes.forget(config);
+    this.#gaps.delete(config.id);
+  }
+
+  /** Paused and failed replications stop at once; an activated one goes on as its config says. */
+  onStance(config: ReplicationConfig, { state, isActivationFailed }: Stance): void {
+    const carried = this.#lanes.takeCarried(config);
+    if (carried) this.#lanes.park(config, carried.kind, carried.position);
+    if (state === 'PAUSED') this.#stopReplication(config, 'PAUSED', this.position);
+    else if (state !== 'ERROR') this.#resumeReplication(config);
+    else if (isActivationFailed && !this.#lanes.keepsPosition(config) && !this.#lanes.parkedOf(config))
+      this.#stopReplication(config, 'ERROR', null);
+    else this.#stopReplication(config, 'ERROR', this.position);
+  }
+
+  /**
+   * Called ten times a second. Detaches lanes that deliver nothing for longer than their grace, and those that have held
+   * half a window for a second while others waited for them: a replication that is through with nearly everything, or
+   * whose mutations haven't come yet (`activeReplications` are all that the table knows).
+   */
+  detachLaggards(nowMs: number, activeReplications: number): void {
+    const { detachAfterMs, window } = this.#context;
+    const live = [...this.#activeLanes].filter((lane) => !lane.isDetached && lane.position !== null);
+    const distance = (lane: Lane): number => this.position - (lane.position ?? this.position);
+    const isAnyNear =
+      activeReplications > live.length || live.some((lane) => distance(lane) <= window.maxRecords / 8);
+    for (const lane of live) {
+      if (nowMs - lane.lastProgressMs >= detachAfterMs) {
+        this.#detach(lane, 'it stands still');
+      } else if (!isAnyNear || distance(lane) < window.maxRecords / 2) {
+        this.#lagsSinceMs.delete(lane);
+      } else {
+        const sinceMs = this.#lagsSinceMs.get(lane) ?? nowMs;
+        this.#lagsSinceMs.set(lane, sinceMs);
+        if (nowMs - sinceMs >= LAG_GRACE_MS) this.#detach(lane, 'others would wait for it');
+      }
+    }
+  }
+
+  /** How the partition stands for the replications that don't just follow the committed offset. */
+  reports(): readonly PartitionReport[] {
+    const reports = new Map<string, PartitionReport>();
+    for (const id of new Set([...this.#gaps.keys(), ...this.#lost.keys()]))
+      reports.set(id, this.#reportOf(id, 'ACTIVE', this.#owner.committedOffset));
+    for (const lane of this.#lanes.all()) {
+      const { id } = lane.destination;
+      if (lane.isDetached) reports.set(id, this.#reportOf(id, 'DETACHED', lane.position ?? this.position));
+    }
+    for (const { config, kind, position } of this.#lanes.parked()) {
+      const isPaused = kind === 'PAUSED' || config.status === 'PAUSED';
+      reports.set(config.id, this.#reportOf(config.id, isPaused ? 'PAUSED' : 'STOPPED', position));
+    }
+    return [...reports.values()];
+  }
+
+  /** Feeds detached replications no more; what they have is still delivered. */
+  stopReplays(): void {
+    this.#catchUp.close();
+  }
+
+  /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
+  close(): void {
+    this.#catchUp.close();
+    this.#lanes.close();
+    this.#fanOut.close();
+  }
+
+  /** Retention has passed the partition's position: `[from, to)` is lost to all that follow it. */
+  lostToFollowers(from: number, to: number): void {
+    for (const config of this.#context.table.all()) {
+      if (
+        config.status !== 'ACTIVE' ||
+        this.#lanes.parkedOf(config) ||
+        this.#lanes.laneOf(config)?.isDetached
+      )
+        continue;
+      this.#countLost(config.id, to - from);
+    }
+  }
+
+  mayAttempt(): boolean {
+    return this.#owner.mayAttempt();
+  }
+
+  laneActive(lane: Lane, isActive: boolean): void {
+    if (isActive) this.#activeLanes.add(lane);
+    else this.#activeLanes.delete(lane);
+  }
+
+  laneProgressed(lane: Lane, count: number): void {
+    if (lane.isDetached) this.#catchUp.wake();
+    this.#owner.onSettled(count);
+  }
+
+  laneFailed(lane: Lane): void {
+    if (!lane.isDetached) return;
+    if (lane.destination.admission.failures >= DOWN_AFTER_FAILURES || this.#context.pool.isFull)
+      this.#catchUp.restart(lane);
+  }
+
+  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void> {
+    return this.#owner.storeRejected(offset, replicationId, error);
+  }
+
+  replayLimit(lane: Lane): number {
+    const committed =
+      this.#committedPositions.get(identityHash(lane.destination.config)) ?? this.#owner.committedOffset;
+    return committed + this.#context.window.maxRecords;
+  }
+
+  get isShortOfMemory(): boolean {
+    return this.#context.pool.isFull;
+  }
+
+  attach(lane: Lane): void {
+    lane.attach(this.position);
+    this.#fanOut.refresh(lane.destination.config.datamart);
+    const { id } = lane.destination;
+    this.#context.logger.info({ ...this.#at, replication_id: id }, 'the replication has caught up');
+    this.#owner.commitSoon();
+  }
+
+  commitSoon(): void {
+    this.#owner.commitSoon();
+  }
+
+  lost(lane: Lane, from: number, to: number): void {
+    const { logger } = this.#context;
+    const { id } = lane.destination;
+    this.#countLost(id, to - from);
+    logger.error(
+      { ...this.#at, replication_id: id, offset: from, lost: to - from },
+      `retention has passed the replication’s position: offsets ${from} to ${to - 1} are lost to it`,
+    );
+  }
+
+  get #at(): TopicPartition {
+    return { topic: this.scope.topic, partition: this.scope.partition };
+  }
+
+  #countLost(id: string, offsets: number): void {
+    this.#context.metrics.lostOffsets.add(offsets, id);
+    this.#lost.set(id, (this.#lost.get(id) ?? 0) + offsets);
+  }
+
+  /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
+  #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
+    const lane = this.#lanes.laneOf(config);
+    if (lane) this.#catchUp.remove(lane);
+    // The kind tells how it goes on: after an ERROR from where it stopped, also when it was paused in between.
+    const isStillError = this.#lanes.parkedOf(config)?.kind === 'ERROR';
+    this.#lanes.park(config, isStillError ? 'ERROR' : kind, position);
+    this.#fanOut.refresh(config.datamart);
+    if (lane) this.#owner.commitSoon();
+  }
+
+  #resumeReplication(config: ReplicationConfig): void {
+    const parked = this.#lanes.parkedOf(config);
+    if (!parked) return;
+    const { kind, position } = parked;
+    const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
+    this.#lanes.forget(config);
+    if (position === null || position === this.position) this.#owner.commitSoon();
+    else if (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')
+      this.#catchUp.add(this.#lanes.openDetached(config, position));
+    else this.#resumeFromNow(config, { from: position, to: this.position });
+    this.#fanOut.refresh(config.datamart);
+  }
+
+  /** PROTOCOL A9: the gap is durable before its start is given up. */
+  #resumeFromNow(config: ReplicationConfig, gap: Gap): void {
+    this.#lanes.openWithGap(config, gap);
+    this.#gaps.set(config.id, gap);
+    void this.#context.storeReport(this.#reportOf(config.id, 'ACTIVE', gap.to)).then((isStored) => {
+      if (!isStored) return;
+      this.#lanes.gapStored(config, gap);
+      this.#owner.commitSoon();
+    });
+  }
+
+  #reportOf(id: string, state: PartitionReport['state'], offset: number): PartitionReport {
+    const gap = this.#gaps.get(id) ?? null;
+    const lostOffsets = this.#lost.get(id) ?? 0;
+    return { ...this.#at, replicationId: id, state, offset, gap, lostOffsets };
+  }
+
+  #detach(lane: Lane, why: string): void {
+    const { logger, metrics } = this.#context;
+    const { id, config } = lane.destination;
+    lane.detach(this.position);
+    this.#lagsSinceMs.delete(lane);
+    this.#fanOut.refresh(config.datamart);
+    metrics.detaches.add(1, id);
+    logger.warn(
+      { ...this.#at, replication_id: id, offset: lane.position, code: lane.destination.lastFailure?.code },
+      `the partition waits for the replication no longer: ${why}; it catches up from offset ${lane.position ?? 0}`,
+    );
+    this.#catchUp.add(lane);
+    this.#owner.commitSoon();
+  }
+}

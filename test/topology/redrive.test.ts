@@ -1,0 +1,490 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { runDeadLettersList } from '../../commands/dead-letters-list.ts';
+import {
+  runDeadLettersRedrive,
+  type DeadLettersRedriveOptions,
+} from '../../commands/dead-letters-redrive.ts';
+import { ReplicationTable } from '../../processors/replication-table.ts';
+import { Topology } from '../../processors/topology.ts';
+import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
+import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
+import { RecordDecoder } from '../../schemas/record-decoder.ts';
+import { SinkRegistry } from '../../sinks/registry.ts';
+import { SinkError } from '../../sinks/sink.ts';
+import { deadLetter, type DeadLetterCause } from '../../streams/dead-letters.ts';
+import { Destinations } from '../../streams/destinations.ts';
+import type { Logger } from '../../streams/logger.ts';
+import { EngineMetrics } from '../../streams/metrics.ts';
+import { DeadLetterLog } from '../../streams/redrive/dead-letter-log.ts';
+import { RedriveLedger, type LedgerEntry } from '../../streams/redrive/redrive-ledger.ts';
+import { Redrive } from '../../streams/redrive/redrive.ts';
+import { KafkaSnapshotView } from '../../streams/redrive/snapshot-view.ts';
+import { InMemoryKafka } from '../support/in-memory-kafka.ts';
+import { ManualClock, settle } from '../support/manual-clock.ts';
+import { rejected, ScriptedSinks, unavailable } from '../support/scripted-sink.ts';
+
+/* The real redrive, topology, destinations and ledger, over Kafka, sinks and a clock in memory. */
+
+const DEAD = 'replication-dead-letters';
+const MUTATIONS = 'datamart-mutations';
+const SNAPSHOT = 'datamart-snapshot';
+const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
+const TS = 1_676_627_112_685;
+
+const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => SILENT,
+};
+
+class Output {
+  text = '';
+  write(text: string): boolean {
+    this.text += text;
+    return true;
+  }
+  once(): void {
+    // Never full.
+  }
+}
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly errors: string;
+}
+
+let clock: ManualClock;
+let kafka: InMemoryKafka;
+let sinks: ScriptedSinks;
+let table: ReplicationTable;
+let entries: LedgerEntry[];
+let controlOffset: number;
+
+beforeEach(() => {
+  clock = new ManualClock();
+  kafka = new InMemoryKafka(clock);
+  sinks = new ScriptedSinks();
+  table = new ReplicationTable({
+    types: new Map([[sinks.adapter.type, sinks.adapter]]),
+    checkCredentialsUri: () => null,
+  });
+  entries = [];
+  controlOffset = 0;
+});
+
+function configure(id: string, fields: Record<string, unknown> = {}): void {
+  const record = {
+    id,
+    datamart_id: '1649',
+    type: 'SCRIPTED',
+    target: id,
+    status: 'ACTIVE',
+    version: 1,
+    ...fields,
+  };
+  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset);
+  controlOffset += 1;
+}
+
+function mutation(n: number, fields: Record<string, unknown> = {}): Buffer {
+  const record = {
+    datamart_id: 1649,
+    user_point_id: USER,
+    ts: TS,
+    op: 'UPDATE',
+    doc_type: 'UserActivity',
+    user_activity_id: `a${n}`,
+    value: { $n: n },
+    ...fields,
+  };
+  return Buffer.from(JSON.stringify(record));
+}
+
+function operation(n: number): string {
+  return `{"ts":${TS},"doc_type":"UserActivity","doc_id":"${USER}:a${n}","op":"UPDATE","value":{"$n":${n}}}`;
+}
+
+/** A dead letter of the mutation `n` at offset `n` of a source partition. */
+function bury(
+  n: number,
+  {
+    value = mutation(n),
+    partition = 0,
+    stored = 0,
+    ...cause
+  }: Partial<DeadLetterCause> & { value?: Buffer | null; stored?: number } = {},
+): void {
+  const record = { offset: n, timestamp: n + 1, key: Buffer.from(USER), value, headers: {} };
+  const why = {
+    reason: 'rejected' as const,
+    detail: 'refused',
+    topic: MUTATIONS,
+    partition,
+    offset: n,
+    ...cause,
+  };
+  const letter = deadLetter(record, why, clock.now(), value === null);
+  kafka.append({ topic: DEAD, partition: stored }, { timestamp: n + 1, ...letter });
+}
+
+function inSnapshot(n: number, offset: number): void {
+  kafka.append(
+    { topic: SNAPSHOT, partition: 0 },
+    {
+      key: Buffer.from(`1649/UserActivity/${USER}:a${n}`),
+      value: mutation(n),
+      headers: { source: Buffer.from(`00001-0-${String(offset).padStart(20, '0')}`) },
+    },
+  );
+}
+
+interface RunOptions extends Partial<DeadLettersRedriveOptions> {
+  readonly signal?: AbortSignal;
+  readonly withSnapshot?: boolean;
+}
+
+async function redrive({
+  signal = new AbortController().signal,
+  ...given
+}: RunOptions = {}): Promise<Result> {
+  const options: DeadLettersRedriveOptions = {
+    filter: { replicationId: null, reason: null, since: null, until: null, topic: null },
+    limit: null,
+    isForced: true,
+    isDryRun: false,
+    isAgain: false,
+    isJson: false,
+    ...given,
+  };
+  const [out, errors] = [new Output(), new Output()];
+  const reader = kafka.instance().port.partitionReader();
+  const shared = { clock, random: () => 0.5, logger: SILENT };
+  const schemas = {
+    get: () => 'unknown' as const,
+    load: () => Promise.resolve({ status: 'unknown' as const, detail: '' }),
+  };
+  const destinations = new Destinations(new SinkRegistry([sinks.adapter]), {
+    ...shared,
+    metrics: new EngineMetrics(),
+    credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
+    isActivated: () => true,
+    onFault: () => undefined,
+  });
+  const log = new DeadLetterLog({ ...shared, topic: DEAD, partitions: 2, reader });
+  const ledger = await RedriveLedger.open({
+    load: () => Promise.resolve([...entries]),
+    append: async (entry) => {
+      entries.push(entry);
+    },
+  });
+  const running = runDeadLettersRedrive(
+    options,
+    {
+      log,
+      ledger,
+      ledgerPath: 'progress.jsonl',
+      out,
+      errors,
+      now: () => clock.now(),
+      confirm: null,
+      makeRedrive: (hooks) =>
+        new Redrive({
+          ...hooks,
+          ...shared,
+          log,
+          ledger,
+          table,
+          schemas,
+          destinations,
+          topology: new Topology(new RecordDecoder(schemas), table),
+          encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
+          snapshot: options.isForced
+            ? null
+            : new KafkaSnapshotView({ ...shared, reader, signal, topics: new Map([[MUTATIONS, SNAPSHOT]]) }),
+          partitionCount: () => 1,
+          isDryRun: options.isDryRun,
+        }),
+    },
+    signal,
+  );
+  let isOver = false;
+  const over = running.finally(() => {
+    isOver = true;
+  });
+  over.catch(() => undefined);
+  while (!isOver) {
+    await settle();
+    if (!isOver) await clock.advance(1_000);
+  }
+  await destinations.close();
+  return { code: await running, out: out.text, errors: errors.text };
+}
+
+const failing = (kind: 'retriable' | 'fatal', isAmbiguous = false) => ({
+  delivered: 0,
+  failure: new SinkError(kind, 'permission_denied', 'no right to publish', { isAmbiguous }),
+});
+
+test('sends each to the replication that it names, byte for byte, in the order of the source', async () => {
+  configure('80');
+  configure('81');
+  bury(5, { replicationId: '80', stored: 1 });
+  bury(3, { replicationId: '80' });
+  bury(4, { replicationId: '81' });
+  bury(3, { replicationId: '80' });
+
+  const { code, out } = await redrive();
+
+  expect(sinks.received('80')).toEqual([operation(3), operation(5)]);
+  expect(sinks.received('81')).toEqual([operation(4)]);
+  expect(code).toBe(0);
+  expect(out).toMatch(/2 +80 +sent/);
+});
+
+test('one that names none goes to all that want it, and one that is PAUSED is told', async () => {
+  configure('80');
+  configure('81', { replication_filters: [{ document: 'USER_SEGMENT', filter: null }] });
+  configure('82', { status: 'PAUSED' });
+  bury(1, { reason: 'unknown_schema' });
+
+  const { code, out } = await redrive();
+
+  expect(sinks.received('80')).toEqual([operation(1)]);
+  expect(sinks.requests).toHaveLength(1);
+  expect(out).toMatch(/1 +82 +left out: the replication is PAUSED/);
+  expect(code).toBe(0);
+});
+
+test.each([
+  ['paused', () => configure('80', { status: 'PAUSED' }), 'PAUSED', 0],
+  ['unknown', () => undefined, 'there is no such replication', 0],
+  ['of another datamart now', () => configure('80', { datamart_id: '7' }), 'belongs to another datamart', 0],
+])('a replication that is %s gets nothing', async (_, prepare, words, expected) => {
+  configure('81');
+  prepare();
+  bury(1, { replicationId: '80' });
+
+  const { code, out } = await redrive();
+
+  expect(sinks.requests).toEqual([]);
+  expect(out).toContain(words);
+  expect(code).toBe(expected);
+});
+
+test('what still can’t be decoded, or has no value, is told and ends with 1', async () => {
+  configure('80');
+  bury(1, { reason: 'unknown_op', value: mutation(1, { op: 'EXPLODE' }) });
+  bury(2, { replicationId: '80', value: null });
+  bury(3, { replicationId: '80' });
+
+  const { code, out } = await redrive();
+
+  expect(sinks.received('80')).toEqual([operation(3)]);
+  expect(code).toBe(1);
+  expect(out).toContain('undecodable: datamart-mutations/0/1: unknown_op');
+  expect(out).toContain('no_value: datamart-mutations/0/2');
+  expect(out).not.toContain(USER);
+});
+
+test('a rejected one is found, told and not noted; its neighbours arrive', async () => {
+  configure('80');
+  for (const n of [1, 2, 3, 4, 5]) bury(n, { replicationId: '80' });
+  sinks.script('80', (operations) => (operations.includes(operation(4)) ? rejected() : null));
+
+  const first = await redrive();
+  sinks.script('80', undefined);
+  const second = await redrive();
+
+  expect(first.code).toBe(1);
+  expect(first.out).toContain('rejected: datamart-mutations/0/4 for replication 80: invalid_record');
+  expect(sinks.received('80')).toEqual([1, 2, 3, 5, 4].map(operation));
+  expect(second).toMatchObject({ code: 0, out: expect.stringMatching(/4 +80 +sent by an earlier redrive/) });
+});
+
+test('a failure that passes is tried again with the same records', async () => {
+  configure('80');
+  bury(1, { replicationId: '80' });
+  let failures = 3;
+  sinks.script('80', () => (failures-- > 0 ? unavailable() : null));
+
+  const { code } = await redrive();
+
+  expect(code).toBe(0);
+  expect(sinks.received('80')).toEqual([operation(1)]);
+  expect(sinks.requests).toHaveLength(4);
+});
+
+test('a refusal ends the part of its replication, with the reason; others go on', async () => {
+  configure('80');
+  configure('81');
+  for (const n of [1, 2]) for (const replicationId of ['80', '81']) bury(n, { replicationId });
+  sinks.script('80', () => failing('fatal'));
+
+  const { code, errors } = await redrive();
+
+  expect(code).toBe(1);
+  expect(errors).toContain('replication 80 takes no more: permission_denied: no right to publish');
+  expect(sinks.requests.filter(({ replication }) => replication === '80')).toHaveLength(1);
+  expect(sinks.received('81')).toEqual([operation(1), operation(2)]);
+});
+
+test('a destination that rejects more than 20 in a row ends the part: the cause isn’t gone', async () => {
+  configure('80');
+  for (let n = 0; n < 40; n += 1) bury(n, { replicationId: '80' });
+  sinks.script('80', () => rejected());
+
+  const { code, out, errors } = await redrive();
+
+  expect(code).toBe(1);
+  expect(out).toMatch(/20 +80 +rejected by the destination again/);
+  expect(out).toMatch(/20 +80 +not sent: the destination takes no more/);
+  expect(errors).toContain('rejects_everything');
+});
+
+test('a destination that never answers well is given up after five minutes', async () => {
+  configure('80');
+  bury(1, { replicationId: '80' });
+  sinks.script('80', () => failing('retriable'));
+  const startedAt = clock.now();
+
+  const { code } = await redrive();
+
+  expect(code).toBe(1);
+  expect(clock.now() - startedAt).toBeGreaterThanOrEqual(300_000);
+  expect(clock.now() - startedAt).toBeLessThan(360_000);
+});
+
+describe('without --force', () => {
+  test('only what the snapshot still holds as the newest is sent', async () => {
+    configure('80');
+    for (const n of [1, 2, 3]) bury(n, { replicationId: '80' });
+    inSnapshot(1, 1);
+    inSnapshot(2, 2);
+    inSnapshot(2, 9);
+
+    const { code, out } = await redrive({ isForced: false });
+
+    expect(sinks.received('80')).toEqual([operation(1)]);
+    expect(out).toContain('superseded: datamart-mutations/0/2');
+    expect(out).toContain('not_in_snapshot: datamart-mutations/0/3');
+    expect(code).toBe(1);
+  });
+
+  test('a newer mutation that comes while the destination is away supersedes', async () => {
+    configure('80');
+    bury(1, { replicationId: '80' });
+    inSnapshot(1, 1);
+    sinks.script('80', () => {
+      inSnapshot(1, 8);
+      return unavailable();
+    });
+
+    const { code, out } = await redrive({ isForced: false });
+
+    expect(sinks.received('80')).toEqual([]);
+    expect(out).toContain('superseded');
+    expect(code).toBe(0);
+  });
+
+  test('a snapshot without the header `source` is compared by its bytes', async () => {
+    configure('80');
+    bury(1, { replicationId: '80' });
+    bury(2, { replicationId: '80' });
+    const at = { topic: SNAPSHOT, partition: 0 };
+    kafka.append(at, { key: Buffer.from(`1649/UserActivity/${USER}:a1`), value: mutation(1) });
+    kafka.append(at, { key: Buffer.from(`1649/UserActivity/${USER}:a2`), value: null });
+
+    await redrive({ isForced: false });
+
+    expect(sinks.received('80')).toEqual([operation(1)]);
+  });
+});
+
+test('a dry run sends and notes nothing', async () => {
+  configure('80');
+  bury(1, { replicationId: '80' });
+
+  const { code, out } = await redrive({ isDryRun: true });
+
+  expect(sinks.opened).toEqual([]);
+  expect(entries).toEqual([]);
+  expect(out).toMatch(/1 +80 +would be sent/);
+  expect(code).toBe(0);
+});
+
+test('--limit goes on with the next ones, --again begins anew', async () => {
+  configure('80');
+  for (const n of [1, 2, 3]) bury(n, { replicationId: '80' });
+
+  await redrive({ limit: 2 });
+  expect(sinks.received('80')).toEqual([1, 2].map(operation));
+  await redrive({ limit: 2 });
+  expect(sinks.received('80')).toEqual([1, 2, 3].map(operation));
+  await redrive({ isAgain: true });
+  expect(sinks.received('80')).toEqual([1, 2, 3, 1, 2, 3].map(operation));
+});
+
+test('after a stop the same command goes on where it was, and nothing is lost or sent twice', async () => {
+  configure('80');
+  const all = Array.from({ length: 2_500 }, (_, n) => n);
+  for (const n of all) bury(n, { replicationId: '80' });
+  const stop = new AbortController();
+  let requests = 0;
+  sinks.script('80', () => {
+    requests += 1;
+    if (requests === 2) stop.abort(new Error('stopped'));
+    return null;
+  });
+
+  const first = await redrive({ signal: stop.signal });
+  const sentFirst = sinks.received('80').length;
+  const second = await redrive();
+
+  expect(first.code).toBe(0);
+  expect(first.errors).toMatch(/stopped after \d+ of 2500 dead letters; the same command goes on/);
+  expect(sentFirst).toBeGreaterThan(0);
+  expect(sentFirst).toBeLessThan(2_500);
+  expect(second.code).toBe(0);
+  expect(sinks.received('80')).toEqual(all.map(operation));
+});
+
+describe('the list', () => {
+  async function list(isJson: boolean, limit: number | null = null): Promise<string> {
+    const [out, errors] = [new Output(), new Output()];
+    const reader = kafka.instance().port.partitionReader();
+    const log = new DeadLetterLog({ topic: DEAD, partitions: 2, reader, clock, random: () => 0.5 });
+    const filter = { replicationId: null, reason: null, since: null, until: null, topic: null };
+    const ports = { log, out, errors, now: () => clock.now() };
+    await runDeadLettersList({ filter, limit, isJson }, ports, new AbortController().signal);
+    return out.text;
+  }
+
+  test('shows a table with the sums, and nothing of key or payload', async () => {
+    bury(1, { replicationId: '80', code: 'invalid_record', detail: `refused ${USER}` });
+    await clock.advance(1_000);
+    bury(2, { reason: 'unknown_op', stored: 1 });
+
+    const text = await list(false);
+
+    expect(text).toContain('rejected    invalid_record  80           datamart-mutations/0/1');
+    expect(text).toMatch(/1 +unknown_op +-/);
+    expect(text).not.toContain(USER);
+    expect(text).not.toContain('$n');
+  });
+
+  test('writes one JSON object a line, the newest with a limit', async () => {
+    bury(1, { replicationId: '80' });
+    await clock.advance(1_000);
+    bury(2, { replicationId: '80', stored: 1 });
+
+    const lines = (await list(true, 1)).trimEnd().split('\n');
+
+    expect((await list(true)).trimEnd().split('\n')).toHaveLength(2);
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual([
+      expect.objectContaining({ reason: 'rejected', replication_id: '80', topic: MUTATIONS, offset: '2' }),
+    ]);
+  });
+});
