@@ -110,7 +110,7 @@ export class Admission {
   }
 
   #failed(kind: 'retriable' | 'fatal', code: SinkErrorCode): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     // Attempts that were in flight together fail together: that is one failure.
     if (now < this.#closedUntil) return;
     const isThrottled = code === 'throttled' || code === 'quota_exceeded';
@@ -125,7 +125,7 @@ export class Admission {
     if (this.#isHeld) return;
     for (const applicant of this.#waiting) {
       if (this.#inFlight >= this.limit) return;
-      const wait = this.#closedUntil - this.#clock.now();
+      const wait = this.#closedUntil - this.#clock.monotonic();
       if (wait > 0) {
         this.#cancelTimer ??= this.#clock.schedule(wait, () => {
           this.#cancelTimer = null;

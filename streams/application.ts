@@ -381,7 +381,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     while (!signal.aborted) {
       await sleep(clock, LAGGARD_CHECK_MS, signal);
       const active = table.activeCount;
-      for (const task of this.#assignment.tasks) task.replications.detachLaggards(clock.now(), active);
+      for (const task of this.#assignment.tasks) task.replications.detachLaggards(clock.monotonic(), active);
     }
   }
 

@@ -200,7 +200,7 @@ export class CatchUp {
         await destination.attemptOf(key);
         await lane.request;
         if (!isCurrent()) return;
-        const wait = destination.newerNotBefore(key) - clock.now();
+        const wait = destination.newerNotBefore(key) - clock.monotonic();
         if (wait <= 0) break;
         await sleep(clock, wait, signal);
       }
@@ -288,7 +288,7 @@ export class CatchUp {
     const end = Math.min(batch.nextOffset, this.#owner.position, next);
     const reached = this.#dispatch(pass, batch, end);
     this.#moveOn(pass, reached);
-    pass.fanOut.pumpTouched(clock.now());
+    pass.fanOut.pumpTouched(clock.monotonic());
     for (const lane of pass.lanes) if (lane.isIdle) lane.relinquish();
     this.#attachArrived();
     if (reached < end) await this.#context.schemas.load(this.#topology.schemaId, this.#closing.signal);
@@ -297,7 +297,7 @@ export class CatchUp {
   /** Returns where it stopped: at `end`, or at a record whose schema must be loaded first. */
   #dispatch(pass: Pass, batch: ConsumedBatch, end: number): number {
     const { clock } = this.#context;
-    const arrival = clock.now();
+    const arrival = clock.monotonic();
     this.#current = pass;
     for (const { offset, timestamp, value } of batch.records) {
       if (offset < pass.position) continue;
@@ -339,7 +339,7 @@ export class CatchUp {
 
   /** Lanes that have nothing more to be fed follow the live mutations again, unless they have come and gone too often. */
   #attachArrived(): void {
-    const now = this.#context.clock.now();
+    const now = this.#context.clock.monotonic();
     for (const pass of [...this.#passes]) {
       if (pass.position !== this.#owner.position) continue;
       for (const lane of pass.lanes) {
@@ -370,7 +370,7 @@ export class CatchUp {
   }
 
   #noteDetached(lane: Lane): void {
-    const now = this.#context.clock.now();
+    const now = this.#context.clock.monotonic();
     const identity = identityOf(lane.destination.config);
     const previous = this.#stays.get(identity);
     const isFlapping = previous !== undefined && now - previous.detachedAtMs < FLAP_FORGOTTEN_MS;

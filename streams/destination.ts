@@ -169,8 +169,8 @@ export class Destination {
   }
 
   /**
-   * PROTOCOL A6: after an attempt whose outcome isn't known only the same records may be sent before this time (ms since
-   * 1970 UTC), since the destination may store them late.
+   * PROTOCOL A6: after an attempt whose outcome isn't known only the same records may be sent before this time (of
+   * the monotonic clock), since the destination may store them late.
    */
   newerNotBefore(partitionKey: string): number {
     return this.#slots.get(partitionKey)?.newerNotBefore ?? 0;
@@ -213,7 +213,7 @@ export class Destination {
     try {
       const sink = this.#sink ?? (await this.#open());
       if (!mayStart() || this.#closing.signal.aborted) return null;
-      startedMs = clock.now();
+      startedMs = clock.monotonic();
       outcome = await this.#sendInTime(sink, batch);
     } catch (error) {
       outcome = { delivered: 0, failure: asSinkError(error) };
@@ -357,8 +357,8 @@ export class Destination {
     this.#lastFailure = { code: failure.code, message: failure.message, remedy: failure.remedy };
     this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
     if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
-    this.#logFailure(failure, isNew, logger, clock.now());
-    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.now());
+    this.#logFailure(failure, isNew, logger, clock.monotonic());
+    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.monotonic());
     else this.#fatalFailures = 0;
     this.admission.ended({ kind: failure.kind, code: failure.code });
   }

@@ -85,7 +85,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#owner = owner;
     this.#context = context;
     this.#partitionKey = `${owner.scope.topic}/${owner.scope.partition}`;
-    this.#lastProgressMs = context.clock.now();
+    this.#lastProgressMs = context.clock.monotonic();
   }
 
   get destination(): Destination {
@@ -110,7 +110,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     return this.#countedFrom;
   }
 
-  /** When something was last delivered, or began to wait; ms since 1970 UTC. */
+  /** When something was last delivered, or began to wait, on the monotonic clock. */
   get lastProgressMs(): number {
     return this.#lastProgressMs;
   }
@@ -151,7 +151,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   enqueue(segment: Segment, log: SegmentLog): void {
     this.#queue.push({ segment, log, cursor: 0 });
     if (this.#queue.length > 1) return;
-    this.#lastProgressMs = this.#context.clock.now();
+    this.#lastProgressMs = this.#context.clock.monotonic();
     this.#owner.laneActive(this, true);
   }
 
@@ -205,7 +205,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   attach(offset: number): void {
     this.#fedTo = null;
     this.#countedFrom = offset;
-    this.#lastProgressMs = this.#context.clock.now();
+    this.#lastProgressMs = this.#context.clock.monotonic();
     if (this.isIdle) this.relinquish();
   }
 
@@ -227,7 +227,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   admitted(): void {
     this.#hasPermit = true;
     this.#state = 'idle';
-    const now = this.#context.clock.now();
+    const now = this.#context.clock.monotonic();
     const entry = this.#nextReady(now);
     if (entry) this.#send(entry);
     else this.relinquish();
@@ -251,7 +251,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     if (nowMs < notBefore) {
       this.#cancelTimer ??= this.#context.clock.schedule(notBefore - nowMs, () => {
         this.#cancelTimer = null;
-        this.pump(this.#context.clock.now());
+        this.pump(this.#context.clock.monotonic());
       });
       return;
     }
@@ -261,7 +261,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       void earlier.then(() => {
         if (this.#state !== 'applying') return;
         this.#state = 'idle';
-        this.pump(this.#context.clock.now());
+        this.pump(this.#context.clock.monotonic());
       });
     } else if (this.#hasPermit) {
       this.admitted();
@@ -363,7 +363,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
         this.#retryEnd = end;
         this.#state = 'idle';
         this.#owner.laneFailed(this);
-        this.pump(this.#context.clock.now());
+        this.pump(this.#context.clock.monotonic());
         return;
       case 'rejected':
         this.#retryEnd = null;
@@ -374,7 +374,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
         this.#suspectEnd = end;
         this.#retrying = entry;
         this.#state = 'idle';
-        this.pump(this.#context.clock.now());
+        this.pump(this.#context.clock.monotonic());
         return;
       default:
         assertNever(failure.kind);
@@ -403,14 +403,14 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       else entry.log.drained(entry.segment);
     }
     if (this.#suspectEnd !== null && this.#queue.includes(entry)) this.#retrying = entry;
-    this.pump(this.#context.clock.now());
+    this.pump(this.#context.clock.monotonic());
   }
 
   #countDelivered(entry: QueuedSegment, count: number): void {
     const { metrics, clock } = this.#context;
     const { storage } = entry.segment;
     const end = entry.cursor + count;
-    const now = clock.now();
+    const now = clock.monotonic();
     let runStart = entry.cursor;
     for (let i = entry.cursor; i < end; i += 1) {
       const kind = storage.kinds[i] ?? 0;

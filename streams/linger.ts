@@ -27,7 +27,7 @@ export class Linger {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#windowStart = clock.now();
+    this.#windowStart = clock.monotonic();
   }
 
   get ms(): number {
@@ -37,7 +37,7 @@ export class Linger {
   /** Counts a request; their rate decides the linger. */
   countRequest(): void {
     this.#requests += 1;
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const elapsed = now - this.#windowStart;
     if (elapsed < WINDOW_MS) return;
     const rate = (this.#requests * 1_000) / elapsed;
@@ -63,7 +63,7 @@ export class Linger {
     this.#cancelTimer = null;
     const lanes = [...this.#waiting];
     this.#waiting.clear();
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     for (const lane of lanes) if (lane.sendAged(now)) this.wait(lane);
   }
 }

@@ -275,7 +275,7 @@ export class StreamTask implements TaskReplicationsOwner {
   goOn(): void {
     if (!this.#isHeldBack || this.#isQuietTime) return;
     this.#isHeldBack = false;
-    this.replications.goOn(this.#context.clock.now());
+    this.replications.goOn(this.#context.clock.monotonic());
   }
 
   onSettled(count: number): void {
@@ -301,7 +301,7 @@ export class StreamTask implements TaskReplicationsOwner {
 
   #dispatch(batch: ConsumedBatch, from: number): void {
     const { topology, clock } = this.#context;
-    const arrival = clock.now();
+    const arrival = clock.monotonic();
     let bytes = 0;
     let next = from;
     let needsSchema = false;
