@@ -2,19 +2,8 @@ import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
 import type { OffsetToCommit, ProducedRecord } from '../../streams/kafka-port.ts';
 import { identityHash } from '../../streams/replication-identity.ts';
-import type { DestinationObserver } from './simulated-sink.ts';
+import type { DestinationObserver, SentOperation } from './destination-observer.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
-
-export interface Violations {
-  violated(what: string): void;
-}
-
-/** One operation of a request. */
-export interface SentOperation {
-  readonly partition: number;
-  readonly offset: number;
-  readonly text: string;
-}
 
 /** What a mutation is, as far as the promises are concerned. */
 export interface Mutation {

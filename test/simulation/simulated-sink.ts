@@ -7,8 +7,8 @@ import {
 } from '../../sinks/sink.ts';
 import { ATTEMPT_DEADLINE_MS } from '../../streams/destination.ts';
 import type { Chance } from './chance.ts';
+import type { DestinationObserver, SentOperation } from './destination-observer.ts';
 import type { Network } from './network.ts';
-import type { SentOperation, Violations } from './oracle.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 
@@ -27,14 +27,6 @@ export const MOODS = [
 ] as const;
 /** How a destination behaves for a while. */
 export type Mood = 'works' | (typeof MOODS)[number];
-
-/** What a destination reports: to the oracle. */
-export interface DestinationObserver extends Violations {
-  isRejected(target: string, operation: SentOperation): boolean;
-  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void;
-  onStored(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): void;
-  onAmbiguous(target: string, operations: readonly SentOperation[]): void;
-}
 
 export interface SimulatedSinksOptions {
   readonly scheduler: Scheduler;
