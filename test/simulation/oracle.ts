@@ -26,7 +26,6 @@ interface Subject {
   readonly partitions: SubjectPartition[];
   readonly newestOfUser: Map<string, number>;
   readonly lastOfDocument: Map<string, number>;
-  readonly newestOfDocument: Map<string, number>;
   duplicates: number;
   ambiguous: number;
   detaches: number;
@@ -107,7 +106,6 @@ export class Oracle implements DestinationObserver {
       })),
       newestOfUser: new Map(),
       lastOfDocument: new Map(),
-      newestOfDocument: new Map(),
       duplicates: 0,
       ambiguous: 0,
       detaches: 0,
@@ -209,7 +207,8 @@ export class Oracle implements DestinationObserver {
     );
     if (typeof id !== 'string') {
       const key = `${partition}/${offset}`;
-      if (!this.#unreadable.has(key)) this.violated(`p${partition} offset ${offset} is readable, but a dead letter`);
+      if (!this.#unreadable.has(key))
+        this.violated(`p${partition} offset ${offset} is readable, but a dead letter`);
       this.#unreadable.set(key, true);
       return;
     }
@@ -218,7 +217,10 @@ export class Oracle implements DestinationObserver {
       const fate = subject.partitions[partition]?.fates[offset];
       if (!fate) continue;
       fate.isDeadLetter = true;
-      if (!fate.isRejected && ![...this.#subjects.values()].some((other) => other !== subject && other.config.id === id))
+      if (
+        !fate.isRejected &&
+        ![...this.#subjects.values()].some((other) => other !== subject && other.config.id === id)
+      )
         this.violated(`p${partition} offset ${offset} is a dead letter of ${id}, which would have taken it`);
     }
   }
@@ -271,13 +273,7 @@ export class Oracle implements DestinationObserver {
   atRest(): void {
     for (const subject of this.#subjects.values()) {
       if (!this.isOrderRelaxed && !subject.isDeleted) {
-        for (const [document, last] of subject.lastOfDocument) {
-          const newest = subject.newestOfDocument.get(document) ?? -1;
-          if (last < newest)
-            this.violated(
-              `the last value of ${document} at ${subject.target} is that of offset ${last}, not ${newest}`,
-            );
-        }
+        this.#assertNewestLast(subject);
       }
       const claims = this.#claims.reduce((sum, count) => sum + count, 0);
       const atOnce = this.#options.windowRecords + this.#options.maxFetch;
@@ -316,7 +312,10 @@ export class Oracle implements DestinationObserver {
     }
     if (!wants(subject.config, mutation))
       this.violated(`${subject.target} was sent p${partition} offset ${offset}, which is not its own`);
-    if (!text.includes(mutation.user) || (text.includes('"n":') && !text.includes(`"n":${offset},"p":${partition},`)))
+    if (
+      !text.includes(mutation.user) ||
+      (text.includes('"n":') && !text.includes(`"n":${offset},"p":${partition},`))
+    )
       this.violated(`${subject.target} was sent other bytes as p${partition} offset ${offset}: ${text}`);
   }
 
@@ -327,7 +326,6 @@ export class Oracle implements DestinationObserver {
     fate.arrivals += 1;
     const document = `${mutation.user}/${mutation.document}`;
     subject.lastOfDocument.set(document, offset);
-    subject.newestOfDocument.set(document, Math.max(offset, subject.newestOfDocument.get(document) ?? -1));
     if (fate.arrivals > 1) {
       subject.duplicates += 1;
       return;
@@ -338,6 +336,22 @@ export class Oracle implements DestinationObserver {
         `${subject.target} got p${partition} offset ${offset} for the first time after ${newest} of the same user`,
       );
     subject.newestOfUser.set(mutation.user, Math.max(offset, newest));
+  }
+
+  /** What lies in a gap may have arrived, and be followed by older operations that were on their way again (PROTOCOL A9). */
+  #assertNewestLast({ target, partitions, lastOfDocument }: Subject): void {
+    const newest = new Map<string, number>();
+    for (const [partition, { fates }] of partitions.entries()) {
+      for (const [offset, { isWanted, arrivals }] of fates.entries()) {
+        const mutation = this.#mutations[partition]![offset]!;
+        if (isWanted && arrivals > 0) newest.set(`${mutation.user}/${mutation.document}`, offset);
+      }
+    }
+    for (const [document, offset] of newest) {
+      const last = lastOfDocument.get(document) ?? -1;
+      if (last < offset)
+        this.violated(`the last value of ${document} at ${target} is that of offset ${last}, not ${offset}`);
+    }
   }
 
   #assertSettled(subject: Subject, partition: number, position: number): void {

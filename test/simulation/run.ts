@@ -65,7 +65,9 @@ async function main(): Promise<void> {
     }
     if (!values.json && performance.now() - shownMs > PROGRESS_MS) {
       shownMs = performance.now();
-      print(`${ran} seeds, ${(ran / ((shownMs - startedMs) / 1_000)).toFixed(1)} a second, ${failed.length} failed`);
+      print(
+        `${ran} seeds, ${(ran / ((shownMs - startedMs) / 1_000)).toFixed(1)} a second, ${failed.length} failed`,
+      );
     }
   }
   const seconds = (performance.now() - startedMs) / 1_000;

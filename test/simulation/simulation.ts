@@ -129,7 +129,10 @@ class Simulation {
       scheduler: this.#scheduler,
       chance,
       network: this.#network,
-      groupPartitions: Array.from({ length: partitions }, (_, partition) => ({ topic: MUTATIONS, partition })),
+      groupPartitions: Array.from({ length: partitions }, (_, partition) => ({
+        topic: MUTATIONS,
+        partition,
+      })),
       maxFetch,
     });
     this.#sinks = new SimulatedSinks({
@@ -170,7 +173,9 @@ class Simulation {
     try {
       await this.#scheduler.run(() => this.#isAtRest || this.#violations.length > 0);
     } catch (error) {
-      this.#violated(`something threw: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+      this.#violated(
+        `something threw: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      );
     }
     if (this.#violations.length === 0) this.#oracle.atRest();
     this.#reach('duplicates', this.#oracle.duplicates);
@@ -186,7 +191,9 @@ class Simulation {
 
   /** An error that nobody handled. */
   onUnhandled(error: unknown): void {
-    this.#violated(`nobody handled ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+    this.#violated(
+      `nobody handled ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
   }
 
   #listen(): void {
@@ -271,7 +278,11 @@ class Simulation {
     const [prefix, id, topic] = key.split('/');
     const replication = this.#replications.find((candidate) => candidate.id === id);
     if (prefix !== 'replication' || !replication || value === null) return;
-    const { state, reason, config_offset: offset } = JSON.parse(value) as {
+    const {
+      state,
+      reason,
+      config_offset: offset,
+    } = JSON.parse(value) as {
       state: string;
       reason: string | null;
       config_offset: string | null;
@@ -542,9 +553,7 @@ class Simulation {
     const { process } = instance;
     if (process.isDead) return;
     for (const { name } of process.pending) this.#reach(`crash at ${name}`);
-    this.#note(
-      `${process.name} dies${[...process.pending].map(({ name }) => ` ${name}`).join(',')}`,
-    );
+    this.#note(`${process.name} dies${[...process.pending].map(({ name }) => ` ${name}`).join(',')}`);
     process.kill(() => this.#chance.is(0.5));
     this.#instances = this.#instances.filter((candidate) => candidate !== instance);
     this.#scheduler.at(this.#isHealed ? 100 : this.#chance.mostlyLow(100, 30_000), () => {
@@ -600,7 +609,8 @@ class Simulation {
     const steady = this.#replications[0];
     if (!this.#scenario.isIsolated || !steady || this.#scheduler.now < 20_000) return;
     const waits = this.#oracle.waitsFor(targetOf(steady));
-    if (waits > LONGEST_WAIT_MS) this.#violated(`${targetOf(steady)} has waited for ${waits} ms, for nobody's fault but the others'`);
+    if (waits > LONGEST_WAIT_MS)
+      this.#violated(`${targetOf(steady)} has waited for ${waits} ms, for nobody's fault but the others'`);
   }
 
   #checkRest(): void {
