@@ -36,6 +36,8 @@ interface SubjectPartition {
   readonly fates: Fate[];
   /** Everything below is settled. */
   settledTo: number;
+  /** Where the last commit says that it goes on. */
+  committedTo: number;
   /** Offsets that were acknowledged to the task that owns the partition now, by process. */
   readonly acknowledged: Map<string, { task: string; offsets: Set<number> }>;
 }
@@ -102,6 +104,7 @@ export class Oracle implements DestinationObserver {
       partitions: this.#mutations.map((log) => ({
         fates: log.map(() => ({ isWanted: false, isRejected: false, arrivals: 0, isDeadLetter: false })),
         settledTo: 0,
+        committedTo: 0,
         acknowledged: new Map(),
       })),
       newestOfUser: new Map(),
@@ -120,8 +123,10 @@ export class Oracle implements DestinationObserver {
 
   /** A pause was written after which the replication goes on from the newest mutation. */
   pausedForGood(target: string): void {
-    for (const { fates } of this.#subjects.get(target)?.partitions ?? [])
-      for (const fate of fates) if (fate.arrivals === 0 && !fate.isDeadLetter) fate.isWanted = false;
+    for (const { fates, committedTo } of this.#subjects.get(target)?.partitions ?? []) {
+      for (const [offset, fate] of fates.entries())
+        if (offset >= committedTo || !isSettled(fate)) fate.isWanted = false;
+    }
   }
 
   /** Its config changed: what is in flight may be sent again by the same task. */
@@ -356,6 +361,7 @@ export class Oracle implements DestinationObserver {
 
   #assertSettled(subject: Subject, partition: number, position: number): void {
     const of = subject.partitions[partition]!;
+    of.committedTo = position;
     for (let offset = of.settledTo; offset < position; offset += 1) {
       const fate = of.fates[offset];
       if (fate && !isSettled(fate)) {

@@ -53,7 +53,7 @@ export class Scheduler {
         resolve();
       } catch (error) {
         hasEnded = true;
-        reject(error as Error);
+        reject(error);
       }
     };
     const turn = (): void => {

@@ -74,7 +74,7 @@ export class SimulatedInstance {
       decoder: new RecordDecoder(schemas),
       encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
       schemas,
-      sinks: new SinkRegistry([adapter as SinkAdapter]),
+      sinks: new SinkRegistry([adapter]),
       credentials: { resolve: () => Promise.reject(new Error('there are no credentials here')) },
       checkTopics: () =>
         Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, scenario.partitions]]) }),
