@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { runPlanted } from './run-planted.ts';
 import { simulate, type SimulationResult } from './simulation.ts';
 
 const USAGE = `npm run simulate -- [options]
@@ -9,11 +10,13 @@ const USAGE = `npm run simulate -- [options]
   --seed <seed>     this one only
   --trace           with --seed: prints everything that happens
   --keep-going      does not end at the first failure
+  --planted [name]  proves that it finds the planted bugs whose names hold this, each in its 200 first seeds
   --json            prints a summary as JSON at the end, for tests
 `;
 const PROGRESS_MS = 5_000;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seeds: { type: 'string', default: '1000' },
     seconds: { type: 'string' },
@@ -21,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
+    planted: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -40,6 +44,10 @@ function printFailure({ seed, violations, trace }: SimulationResult): void {
 async function main(): Promise<void> {
   if (values.help) {
     print(USAGE);
+    return;
+  }
+  if (values.planted) {
+    if ((await runPlanted(positionals.join(' '), print)) > 0) process.exitCode = 1;
     return;
   }
   const from = Number(values.seed ?? values.from);

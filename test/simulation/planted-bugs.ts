@@ -1,0 +1,200 @@
+/** A defect that the simulation must find: `find`, which is in `file` exactly once, becomes `replace`. */
+export interface PlantedBug {
+  readonly name: string;
+  /** The rule of the protocol that it breaks. */
+  readonly rule: string;
+  readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+}
+
+export const PLANTED_BUGS: readonly PlantedBug[] = [
+  {
+    name: 'commit before acknowledgement',
+    rule: 'the committable offset',
+    edits: [
+      {
+        file: 'streams/task-replications.ts',
+        find: 'if (lane.isDetached || lane.position === null) continue;',
+        replace: 'continue;',
+      },
+    ],
+  },
+  {
+    name: 'own positions left out of the commit',
+    rule: 'A1',
+    edits: [
+      {
+        file: 'streams/commit-metadata.ts',
+        find: 'packPositions(x) }',
+        replace: 'packPositions([]) }',
+      },
+    ],
+  },
+  {
+    name: 'a task is kept whoever owned the partition meanwhile',
+    rule: 'A2',
+    edits: [
+      {
+        file: 'streams/claim.ts',
+        find: 'ownTaskId !== null && carried.task === ownTaskId',
+        replace: 'ownTaskId !== null',
+      },
+    ],
+  },
+  {
+    name: 'no send lease',
+    rule: 'A3',
+    edits: [
+      { file: 'streams/lease.ts', find: 'return elapsed < LEASE_MS;', replace: 'return elapsed >= 0;' },
+    ],
+  },
+  {
+    name: 'no quiet time of a new owner',
+    rule: 'A3',
+    edits: [
+      {
+        file: 'streams/stream-task.ts',
+        find: 'this.#isQuietTime = true;',
+        replace: 'this.#isQuietTime = false;',
+      },
+    ],
+  },
+  {
+    name: 'a commit that is refused is written again under the next generation',
+    rule: 'A4, no epoch fence',
+    edits: [
+      {
+        file: 'streams/commit-loop.ts',
+        find: 'await this.#options.consumer.commit(offsets, owned.generation);',
+        replace:
+          'await this.#options.consumer.commit(offsets, owned.generation).catch(async (error) => { await new Promise((resolve) => this.#options.clock.schedule(2_000, () => resolve(null))); const again = this.#options.owned(); if (!again) throw error; await this.#options.consumer.commit(offsets, again.generation); });',
+      },
+    ],
+  },
+  {
+    name: 'detach not awaited',
+    rule: 'A5',
+    edits: [
+      {
+        file: 'streams/catch-up.ts',
+        find: 'await destination.attemptOf(key);',
+        replace: '',
+      },
+      { file: 'streams/catch-up.ts', find: 'await lane.request;', replace: '' },
+      {
+        file: 'streams/lane.ts',
+        find: 'const earlier = this.#destination.attemptOf(this.#partitionKey);',
+        replace: 'const earlier = null as Promise<unknown> | null;',
+      },
+    ],
+  },
+  {
+    name: 'newer ones are sent after an ambiguous attempt',
+    rule: 'A6',
+    edits: [
+      {
+        file: 'streams/destination.ts',
+        find: 'slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;',
+        replace: 'slot.newerNotBefore = 0;',
+      },
+    ],
+  },
+  {
+    name: 'a failed commit counts as acknowledged',
+    rule: 'A7, an answer that never came is counted',
+    edits: [
+      {
+        file: 'streams/commit-loop.ts',
+        find: "'a commit failed; the next one follows');\n      return;",
+        replace: "'a commit failed; the next one follows');\n      sentAt = instantOf(this.#options.clock);",
+      },
+    ],
+  },
+  {
+    name: 're-attach leaves the commit at once',
+    rule: 'A8',
+    edits: [
+      {
+        file: 'streams/lanes.ts',
+        find: '(served.isDetached || position < served.countedFrom)',
+        replace: 'served.isDetached',
+      },
+    ],
+  },
+  {
+    name: 're-attach off by one',
+    rule: 'A8',
+    edits: [
+      {
+        file: 'streams/catch-up.ts',
+        find: 'if (pass.position !== this.#owner.position) continue;',
+        replace: 'if (pass.position < this.#owner.position - 1) continue;',
+      },
+    ],
+  },
+  {
+    name: 'a pause forgets what was not acknowledged',
+    rule: 'A9, a gap forgotten',
+    edits: [
+      {
+        file: 'streams/lanes.ts',
+        find: 'if (position !== null) at = previous.served.position ?? position;',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'a newer batch is sent before the retried one',
+    rule: 'order',
+    edits: [
+      {
+        file: 'streams/lane.ts',
+        find: 'this.#retryEnd = end;',
+        replace: 'this.#retryEnd = end; entry.cursor = end;',
+      },
+    ],
+  },
+  {
+    name: 'dead letter not awaited',
+    rule: 'nothing lost',
+    edits: [
+      {
+        file: 'streams/rejected-records.ts',
+        find: 'await this.#context.deadLetters.store(',
+        replace: 'void this.#context.deadLetters.store(',
+      },
+    ],
+  },
+  {
+    name: 'a stale position wins',
+    rule: 'A1, A2',
+    edits: [
+      {
+        file: 'streams/lanes.ts',
+        find: 'this.#unknown = positions;',
+        replace: 'this.#unknown = positions.map((own) => ({ ...own, position: own.position + 3 }));',
+      },
+    ],
+  },
+  {
+    name: 'an answer to a lane that was detached counts, whatever it says',
+    rule: 'A5, an old acknowledgement counted',
+    edits: [
+      {
+        file: 'streams/lane.ts',
+        find: 'this.#outcomeOpen?.entry === entry && outcome?.delivered === slice.count',
+        replace: 'this.#outcomeOpen?.entry === entry && outcome',
+      },
+    ],
+  },
+  {
+    name: 'a window never resumes',
+    rule: 'progress',
+    edits: [
+      {
+        file: 'streams/window.ts',
+        find: 'this.records <= this.#maxRecords / 2',
+        replace: 'this.records < 0',
+      },
+    ],
+  },
+];
