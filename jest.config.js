@@ -1,5 +1,5 @@
 /**
- * Unit tests are pure and instant; integration tests share one embedded Apache Kafka (see test/support). The long fault
+ * Unit tests are pure and instant; the simulation runs for a minute; integration tests share one embedded Apache Kafka (see test/support). The long fault
  * tests have a command of their own: `npm run test:fault`.
  */
 const shared = {
@@ -37,6 +37,11 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: ['<rootDir>/test/{unit,topology,contract,golden}/**/*.test.ts'],
+    },
+    {
+      ...shared,
+      displayName: 'simulation',
+      testMatch: ['<rootDir>/test/simulation/**/*.test.ts'],
     },
     integration,
   ],

@@ -237,7 +237,7 @@ export class ReplicationApplication implements StreamTaskOwner {
         if (this.#state === 'RUNNING') this.#transitionTo('REBALANCING');
         void this.#commits.commitNow();
       },
-      commitBeforeRejoin: (isQuiet) => this.#commits.commitQuiet(isQuiet),
+      commitBeforeRejoin: () => this.#commits.commitLast(),
       onClaimed: () => {
         this.#missing = [];
         this.#transitionTo('RUNNING');
@@ -431,16 +431,16 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#assignment.pause();
     const tasks = [...this.#assignment.tasks];
     for (const task of tasks) task.replications.stopReplays();
-    const deadline = clock.now() + drainMs;
+    const deadline = clock.monotonic() + drainMs;
     const never = new AbortController().signal;
-    while (tasks.some((task) => !task.isDrained) && clock.now() < deadline)
+    while (tasks.some((task) => !task.isDrained) && clock.monotonic() < deadline)
       await sleep(clock, DRAIN_CHECK_MS, never);
     this.#givenUp = this.#undelivered();
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
     this.#lease.suspend();
-    const isQuiet = await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS);
-    await Promise.race([this.#commits.commitQuiet(isQuiet), sleep(clock, LAST_COMMIT_MS, never)]);
+    await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS);
+    await Promise.race([this.#commits.commitLast(), sleep(clock, LAST_COMMIT_MS, never)]);
     this.#writing.abort();
     await this.#commits.stop();
     this.#assignment.close();

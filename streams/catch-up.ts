@@ -140,7 +140,7 @@ export class CatchUp {
   /** The lane's destination failed: its backlog is given up until the destination admits it again. */
   restart(lane: Lane): void {
     this.#leavePass(lane);
-    lane.detach(lane.fedTo ?? this.#owner.position);
+    lane.detach(this.#owner.position);
     this.#awaitDestination(lane);
   }
 

@@ -3,7 +3,7 @@ import type { Generation, GroupConsumer, Instant } from './kafka-port.ts';
 import { instantOf } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { PositionLists } from './position-lists.ts';
-import type { StreamTask } from './stream-task.ts';
+import type { StreamTask, TaskCommit } from './stream-task.ts';
 
 const COMMIT_INTERVAL_MS = 1_000;
 
@@ -12,9 +12,9 @@ export interface CommitLoopOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly lists: PositionLists;
-  /** The tasks that this instance owns now, and the generation under which it owns them. */
   /** The coordinator has acknowledged a commit that was sent at `sentAt`. */
   readonly onProven: (sentAt: Instant) => void;
+  /** The tasks that this instance owns now, and the generation under which it owns them. */
   readonly owned: () => { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null;
 }
 
@@ -52,16 +52,16 @@ export class CommitLoop {
 
   /** Commits what is committable now. Resolves when the coordinator has answered; never rejects. */
   commitNow(): Promise<void> {
-    this.#running ??= this.#commit(null).finally(() => {
+    this.#running ??= this.#commit((task) => task.dueCommit()).finally(() => {
       this.#running = null;
     });
     return this.#running;
   }
 
-  /** Commits every task once more, saying whether it is quiet (PROTOCOL A3). Never rejects. */
-  async commitQuiet(isQuiet: boolean): Promise<void> {
+  /** Commits every task once more, saying of each whether it is quiet (PROTOCOL A3). Never rejects. */
+  async commitLast(): Promise<void> {
     await this.#running;
-    this.#running = this.#commit(isQuiet).finally(() => {
+    this.#running = this.#commit((task) => task.lastCommit()).finally(() => {
       this.#running = null;
     });
     await this.#running;
@@ -83,13 +83,12 @@ export class CommitLoop {
     });
   }
 
-  /** `isQuiet` null: what has changed; else every task, with these words. */
-  async #commit(isQuiet: boolean | null): Promise<void> {
+  async #commit(commitOf: (task: StreamTask) => TaskCommit | null): Promise<void> {
     const owned = this.#options.owned();
     if (!owned) return;
     const due = [];
     for (const task of owned.tasks) {
-      const commit = isQuiet === null ? task.dueCommit() : task.finalCommit(isQuiet);
+      const commit = commitOf(task);
       if (commit) due.push({ task, commit });
     }
     if (due.length === 0) return;

@@ -177,12 +177,15 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   /**
    * Follows the live mutations no longer: what is queued is given up but for a request in flight, and a replay must go on
-   * at `position`. `dispatchPosition` is the first offset that the lane was not handed.
+   * at `position`. `dispatchPosition` is the first offset that a lane that wasn't detached was not handed.
    */
   detach(dispatchPosition: number): void {
     const entry = this.#inFlight;
-    const outcomeOpen = entry && { entry, fedTo: this.#positionBehindRequest() ?? dispatchPosition };
-    this.#fedTo = this.position ?? dispatchPosition;
+    const handedTo = this.#fedTo ?? dispatchPosition;
+    const outcomeOpen = entry
+      ? { entry, fedTo: this.#positionBehindRequest() ?? handedTo }
+      : this.#outcomeOpen;
+    this.#fedTo = this.position ?? handedTo;
     this.#dropQueue();
     this.#outcomeOpen = outcomeOpen;
   }

@@ -15,6 +15,21 @@ export interface Parked {
   readonly position: number | null;
 }
 
+/** Keeps the lane that delivered before: the position is known exactly when its last request was answered. */
+class ParkedLane implements Parked {
+  readonly kind: OwnPositionKind;
+  readonly lane: Lane;
+
+  constructor(kind: OwnPositionKind, lane: Lane) {
+    this.kind = kind;
+    this.lane = lane;
+  }
+
+  get position(): number | null {
+    return this.lane.position;
+  }
+}
+
 /** The last interval that a replication was not sent, `[from, to)`. */
 export interface Gap {
   readonly from: number;
@@ -91,8 +106,10 @@ export class Lanes {
 
   /** A lane that goes on at `position`, fed by a replay. */
   openDetached(config: ReplicationConfig, position: number): Lane {
-    const lane = this.#open(config);
-    lane.detach(position);
+    const parked = this.parkedOf(config);
+    const lane = parked instanceof ParkedLane ? parked.lane : this.#newLane(config);
+    if (!lane.isDetached) lane.detach(position);
+    this.#serve(config, lane);
     const entry = this.#entries.get(identityOf(config));
     if (entry) entry.keepsPosition = true;
     return lane;
@@ -115,17 +132,24 @@ export class Lanes {
   park(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const identity = identityOf(config);
     const previous = this.#entries.get(identity);
-    let at = position;
+    let served: Parked = { kind, position };
     if (previous?.served instanceof Lane) {
-      if (position !== null) at = previous.served.position ?? position;
-      previous.served.close();
+      const lane = previous.served;
+      if (position === null) {
+        lane.close();
+      } else {
+        lane.detach(position);
+        served = new ParkedLane(kind, lane);
+      }
+    } else if (previous?.served instanceof ParkedLane) {
+      served = new ParkedLane(kind, previous.served.lane);
     } else if (previous) {
-      at = previous.served.position;
+      served = { kind, position: previous.served.position };
     }
     this.#entries.set(identity, {
       config,
       hash: identityHash(config),
-      served: { position: at, kind },
+      served,
       keepsPosition: false,
       openGap: null,
     });
@@ -134,8 +158,9 @@ export class Lanes {
   /** Forgets lane and position: deleted, or to follow the live mutations from now on. */
   forget(config: ReplicationConfig): void {
     const identity = identityOf(config);
-    const entry = this.#entries.get(identity);
-    if (entry?.served instanceof Lane) entry.served.close();
+    const served = this.#entries.get(identity)?.served;
+    if (served instanceof Lane) served.close();
+    else if (served instanceof ParkedLane) served.lane.close();
     this.#entries.delete(identity);
     const hash = identityHash(config);
     this.#unknown = this.#unknown.filter(({ replication }) => replication !== hash);
@@ -175,12 +200,24 @@ export class Lanes {
 
   /** Closes every lane. */
   close(): void {
-    for (const lane of this.all()) lane.close();
+    for (const { served } of this.#entries.values()) {
+      if (served instanceof Lane) served.close();
+      else if (served instanceof ParkedLane) served.lane.close();
+    }
     this.#entries.clear();
   }
 
   #open(config: ReplicationConfig): Lane {
-    const lane = new Lane(this.#context.destinations.of(config), this.#owner, this.#context);
+    const lane = this.#newLane(config);
+    this.#serve(config, lane);
+    return lane;
+  }
+
+  #newLane(config: ReplicationConfig): Lane {
+    return new Lane(this.#context.destinations.of(config), this.#owner, this.#context);
+  }
+
+  #serve(config: ReplicationConfig, lane: Lane): void {
     const hash = identityHash(config);
     this.#entries.set(identityOf(config), {
       config,
@@ -189,6 +226,5 @@ export class Lanes {
       keepsPosition: false,
       openGap: null,
     });
-    return lane;
   }
 }

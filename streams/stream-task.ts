@@ -194,25 +194,27 @@ export class StreamTask implements TaskReplicationsOwner {
 
   /** What is to be committed now, or null when the last acknowledged commit says the same. */
   dueCommit(): TaskCommit | null {
-    const commit = this.finalCommit(false);
+    const commit = this.#commit(false);
     const isSame = commit.offset === this.#committed && metadataOf(commit) === this.#committedMetadata;
     return isSame ? null : commit;
   }
 
-  /** What is to be committed now, in any case. */
-  finalCommit(isQuiet: boolean): TaskCommit {
-    const offset = Math.max(this.committable(), this.#committed);
-    return { offset, x: this.replications.ownPositions(), s: this.#syncs, isQuiet };
+  /**
+   * What is to be committed before the partition is given up, or may be. Not quiet within the task's own quiet time: an
+   * attempt of the owner before may still take effect.
+   */
+  lastCommit(): TaskCommit {
+    return this.#commit(this.isQuiet && !this.#isQuietTime);
   }
 
-  /** True while nothing that this task started is under way. */
+  /** True when nothing that this task started can still take effect anywhere (PROTOCOL A3, A6). */
   get isQuiet(): boolean {
     return this.#deadLetterAttempts.inFlight === 0 && this.replications.isQuiet;
   }
 
-  /** True when nothing waits to be delivered or stored. */
+  /** True when nothing that was taken up waits to be delivered or stored. */
   get isDrained(): boolean {
-    return this.committable() === this.#position && this.#held.length === 0;
+    return this.committable() === this.#position;
   }
 
   /** Takes up a batch that was fetched from `fetchPosition`, and returns at once. */
@@ -289,6 +291,11 @@ export class StreamTask implements TaskReplicationsOwner {
 
   commitSoon(): void {
     this.#owner.commitSoon();
+  }
+
+  #commit(isQuiet: boolean): TaskCommit {
+    const offset = Math.max(this.committable(), this.#committed);
+    return { offset, x: this.replications.ownPositions(), s: this.#syncs, isQuiet };
   }
 
   #keepQuiet(): void {

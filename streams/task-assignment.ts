@@ -41,8 +41,8 @@ export interface TaskAssignmentOptions {
   readonly carriedBy: (claim: Claim) => CommitMetadata;
   readonly makeTask: (claim: Claim, taskId: string) => StreamTask;
   readonly onRebalancing: () => void;
-  /** Commits once more, saying whether nothing is in flight any more. Never rejects. */
-  readonly commitBeforeRejoin: (isQuiet: boolean) => Promise<void>;
+  /** Commits every task once more, saying of each whether it is quiet. Never rejects. */
+  readonly commitBeforeRejoin: () => Promise<void>;
   /** All assigned partitions were claimed, and are fetched from now on. */
   readonly onClaimed: () => void;
 }
@@ -55,6 +55,8 @@ export class TaskAssignment implements GroupListener {
   readonly #options: TaskAssignmentOptions;
   readonly #tasks = new Map<string, StreamTask>();
   #generation: Generation | null = null;
+  /** From the end of a claim until the next join: only then the commits say what the tasks know. */
+  #isClaimed = false;
   /** Grows with every assignment: a claim of an earlier one is abandoned. */
   #assignment = 0;
   #assigned: readonly TopicPartition[] = [];
@@ -68,9 +70,9 @@ export class TaskAssignment implements GroupListener {
     return this.#tasks.values();
   }
 
-  /** The tasks with the generation under which they are owned; null before the group was joined. */
+  /** The tasks with the generation under which they are owned; null while they aren't claimed. */
   get owned(): { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null {
-    return this.#generation ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
+    return this.#generation && this.#isClaimed ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
   }
 
   /** Assigned partitions that nobody works on before they are adopted (PROTOCOL C6). */
@@ -103,23 +105,25 @@ export class TaskAssignment implements GroupListener {
   async beforeRejoin(): Promise<void> {
     this.#options.lease.suspend();
     this.#assignment += 1;
-    if (!this.#generation || this.#tasks.size === 0) return;
-    await this.#options.commitBeforeRejoin(await this.untilQuiet(ATTEMPT_DEADLINE_MS));
+    if (!this.#isClaimed || this.#tasks.size === 0) return;
+    await this.untilQuiet(ATTEMPT_DEADLINE_MS);
+    await this.#options.commitBeforeRejoin();
+    this.#isClaimed = false;
   }
 
-  /** Waits until no attempt of any task is in flight, for `limitMs` at most; false when some still are. */
-  async untilQuiet(limitMs: number): Promise<boolean> {
+  /** Waits until every task is quiet, for `limitMs` at most. */
+  async untilQuiet(limitMs: number): Promise<void> {
     const { clock } = this.#options;
     const deadline = clock.monotonic() + limitMs;
     const never = new AbortController().signal;
     const isQuiet = (): boolean => [...this.#tasks.values()].every((task) => task.isQuiet);
     while (!isQuiet() && clock.monotonic() < deadline) await sleep(clock, QUIET_CHECK_MS, never);
-    return isQuiet();
   }
 
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
     this.#assignment += 1;
     this.#generation = generation;
+    this.#isClaimed = false;
     this.#assigned = partitions;
     const owned = new Set(partitions.map(keyOf));
     for (const [key, task] of this.#tasks) {
@@ -241,6 +245,7 @@ export class TaskAssignment implements GroupListener {
       this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
     for (const task of this.#tasks.values()) this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
     for (const task of this.#tasks.values()) if (task.isPaused) this.#options.consumer.pause(task.scope);
+    this.#isClaimed = true;
     this.#options.lease.resume();
     logger.info(
       { partitions: partitions.map(keyOf), generation: generation.generationId },

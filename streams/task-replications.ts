@@ -134,10 +134,15 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     this.#catchUp.wake();
   }
 
-  /** True while no attempt on the partition is in flight, not even of a replication that was stopped meanwhile. */
+  /**
+   * True when no attempt on the partition is in flight, nor may be stored late (PROTOCOL A6), not even of a replication
+   * that was stopped meanwhile.
+   */
   get isQuiet(): boolean {
     const key = `${this.scope.topic}/${this.scope.partition}`;
-    for (const destination of this.#context.destinations.all()) if (destination.attemptOf(key)) return false;
+    const now = this.#context.clock.monotonic();
+    for (const destination of this.#context.destinations.all())
+      if (destination.attemptOf(key) || destination.newerNotBefore(key) > now) return false;
     return true;
   }
 
@@ -155,6 +160,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   restore(positions: readonly OwnPosition[]): void {
     const { table } = this.#context;
     this.#lanes.carryOver(positions);
+    this.onCommitted(positions);
     for (const config of table.all()) {
       const stance = this.#context.stanceOf(config);
       const isServed = stance.state === 'ACTIVE' || stance.state === 'ACTIVATING';
@@ -341,12 +347,13 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     if (!parked) return;
     const { kind, position } = parked;
     const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
-    this.#lanes.forget(config);
-    if (position === null) this.#owner.commitSoon();
-    else if (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')
+    if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')) {
       this.#catchUp.add(this.#lanes.openDetached(config, position));
-    else if (position === this.position) this.#owner.commitSoon();
-    else this.#resumeFromNow(config, { from: position, to: this.position });
+    } else {
+      this.#lanes.forget(config);
+      if (position === null || position === this.position) this.#owner.commitSoon();
+      else this.#resumeFromNow(config, { from: position, to: this.position });
+    }
     this.#fanOut.refresh(config.datamart);
   }
 

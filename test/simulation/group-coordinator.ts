@@ -96,6 +96,12 @@ export class GroupCoordinator {
     if (member) this.#remove(member);
   }
 
+  /** Removes every member of a process. */
+  expel(processName: string): void {
+    for (const member of [...this.#members.values()])
+      if (member.id.startsWith(`${processName}.`)) this.#remove(member);
+  }
+
   #memberOf(memberId: string, generationId: number, state: 'stable' | null): Member {
     const member = this.#members.get(memberId);
     if (!member) throw new GroupError('UNKNOWN_MEMBER_ID');

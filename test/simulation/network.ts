@@ -12,6 +12,16 @@ export interface NetworkFaults {
   slow: number;
 }
 
+/** What the coordinator of the group answers. */
+const GROUP_CALLS: ReadonlySet<string> = new Set([
+  'join',
+  'sync',
+  'heartbeat',
+  'commit',
+  'committed',
+  'leave',
+]);
+
 export type Phase = 'sent' | 'served' | 'answered';
 
 /** Answers one request, now or later; at most one of the two counts. */
@@ -25,6 +35,7 @@ export class Network {
   readonly #scheduler: Scheduler;
   readonly #chance: Chance;
   readonly #cutOff = new Map<SimulatedProcess, number>();
+  readonly #withoutCoordinator = new Map<SimulatedProcess, number>();
 
   constructor(scheduler: Scheduler, chance: Chance) {
     this.#scheduler = scheduler;
@@ -36,8 +47,14 @@ export class Network {
     this.#cutOff.set(process, this.#scheduler.now + forMs);
   }
 
+  /** The process reaches Kafka, but not the coordinator of its group. */
+  cutOffCoordinator(process: SimulatedProcess, forMs: number): void {
+    this.#withoutCoordinator.set(process, this.#scheduler.now + forMs);
+  }
+
   healAll(): void {
     this.#cutOff.clear();
+    this.#withoutCoordinator.clear();
     Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0 });
   }
 
@@ -47,7 +64,10 @@ export class Network {
     if (!call) return promise;
     const scheduler = this.#scheduler;
     const chance = this.#chance;
-    const isCutOff = (): boolean => (this.#cutOff.get(process) ?? 0) > scheduler.now;
+    const isCutOff = (): boolean => {
+      const until = GROUP_CALLS.has(name) ? (this.#withoutCoordinator.get(process) ?? 0) : 0;
+      return Math.max(until, this.#cutOff.get(process) ?? 0) > scheduler.now;
+    };
     const end = (delayMs: number, settle: () => void): void => {
       scheduler.at(delayMs, () => {
         process.enter(() => {

@@ -38,6 +38,8 @@ interface SubjectPartition {
   settledTo: number;
   /** Where the last commit says that it goes on. */
   committedTo: number;
+  /** It goes on from the newest mutation; the last commit still holds where the pause began. */
+  isInGap: boolean;
   /** Offsets that were acknowledged to the task that owns the partition now, by process. */
   readonly acknowledged: Map<string, { task: string; offsets: Set<number> }>;
 }
@@ -101,10 +103,11 @@ export class Oracle implements DestinationObserver {
       config,
       isDeleted: false,
       hasOrdered: config.ordering,
-      partitions: this.#mutations.map((log) => ({
+      partitions: this.#mutations.map((log, partition) => ({
         fates: log.map(() => ({ isWanted: false, isRejected: false, arrivals: 0, isDeadLetter: false })),
         settledTo: 0,
-        committedTo: 0,
+        committedTo: this.#committed[partition] ?? 0,
+        isInGap: false,
         acknowledged: new Map(),
       })),
       newestOfUser: new Map(),
@@ -173,7 +176,18 @@ export class Oracle implements DestinationObserver {
         this.violated(`a request to ${target} is not in the order of its partition`);
       previous = operation.offset;
     }
-    const { acknowledged } = subject.partitions[first.partition]!;
+    const { acknowledged, committedTo, isInGap } = subject.partitions[first.partition]!;
+    const newest = operations.at(-1)?.offset ?? 0;
+    if (first.offset < committedTo && !this.isOrderRelaxed)
+      this.violated(
+        `${process.name} sends ${target} p${first.partition} offset ${first.offset}, which the commit at ${committedTo} says is settled`,
+      );
+    // What a replay has delivered since its last commit, and what came after it.
+    const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
+    if (newest - committedTo > atOnce && !isInGap && !subject.isDeleted)
+      this.violated(
+        `${process.name} sends ${target} p${first.partition} offset ${newest}: a crash would send more than ${atOnce} again from the commit at ${committedTo}`,
+      );
     const task = this.#taskOf.get(`${process.name}/${first.partition}`) ?? '';
     let known = acknowledged.get(process.name);
     if (known?.task !== task) known = { task, offsets: new Set() };
@@ -242,6 +256,8 @@ export class Oracle implements DestinationObserver {
         this.#claims[partition]! += 1;
       }
       this.#taskOf.set(`${processName}/${partition}`, task ?? '');
+      const previous = this.#committed[partition] ?? 0;
+      if (offset < previous) this.violated(`a commit takes p${partition} back from ${previous} to ${offset}`);
       this.#committed[partition] = offset;
       for (const [key, isStored] of this.#unreadable) {
         const [p, at] = key.split('/');
@@ -251,6 +267,8 @@ export class Oracle implements DestinationObserver {
       for (const subject of this.#subjects.values()) {
         if (subject.isDeleted) continue;
         const own = x.find(({ replication }) => replication === subject.hash);
+        subject.partitions[partition]!.isInGap =
+          own?.kind === 'PAUSED' && subject.config.resume !== 'WHERE_STOPPED';
         this.#assertSettled(subject, partition, own?.position ?? offset);
       }
     }

@@ -59,6 +59,17 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'a new owner that ends in its quiet time says that it is quiet',
+    rule: 'A3',
+    edits: [
+      {
+        file: 'streams/stream-task.ts',
+        find: 'this.isQuiet && !this.#isQuietTime',
+        replace: 'this.isQuiet',
+      },
+    ],
+  },
+  {
     name: 'a commit that is refused is written again under the next generation',
     rule: 'A4, no epoch fence',
     edits: [
@@ -137,8 +148,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'streams/lanes.ts',
-        find: 'if (position !== null) at = previous.served.position ?? position;',
-        replace: '',
+        find: 'lane.detach(position);\n        served = new ParkedLane(kind, lane);',
+        replace: 'lane.close();',
       },
     ],
   },

@@ -6,6 +6,7 @@ export const FAULTS = [
   'freezes',
   'network',
   'cut off',
+  'no coordinator',
   'moods',
   'configs',
   'unreadable',

@@ -34,6 +34,8 @@ export interface SimulatedSinksOptions {
   readonly network: Network;
   readonly observer: DestinationObserver;
   readonly maxRecords: number;
+  /** Now and then a request takes seconds, though its destination works. */
+  readonly hasHiccups: boolean;
 }
 
 /** The destinations of one simulated world, one per `target`, and the adapter of each process. */
@@ -118,7 +120,7 @@ export class SimulatedSinks {
     const { promise, resolve } = Promise.withResolvers<SendOutcome>();
     const call = process.begin('send');
     if (!call) return promise;
-    const { scheduler, chance, network, observer } = this.#options;
+    const { scheduler, chance, network, observer, hasHiccups } = this.#options;
     const operations = operationsOf(batch);
     const bytes = Buffer.from(batch.data.subarray(batch.start(0), batch.end(batch.count - 1)));
     const onDelivered = observer.onSend(process, target, operations);
@@ -161,7 +163,7 @@ export class SimulatedSinks {
       });
     });
     const all = batch.count;
-    const latency = chance.mostlyLow(1, 60);
+    const latency = hasHiccups && chance.is(0.01) ? chance.between(1_000, 9_500) : chance.mostlyLow(1, 60);
     const late = (): number => chance.between(latency, LATEST_STORE_MS);
     const rejected = operations.findIndex((operation) => observer.isRejected(target, operation));
     const mood = this.#moodOf(target);
@@ -209,7 +211,9 @@ export class SimulatedSinks {
         if (chance.is(0.6)) store(late(), accepted);
         return promise;
       case 'loses answers':
-        if (chance.is(0.7)) store(late(), chance.is(0.7) ? accepted : chance.between(0, accepted));
+        // What is stored late is stored whole: after a retry a late part would leave an older value last.
+        if (chance.is(0.5)) store(late(), accepted);
+        else if (chance.is(0.4)) store(1, chance.between(0, accepted));
         answer(chance.mostlyLow(1, 4_000), failed(0, 'retriable', 'unavailable', true));
         return promise;
       case 'stores a part': {

@@ -141,6 +141,7 @@ class Simulation {
       network: this.#network,
       observer: this.#oracle,
       maxRecords,
+      hasHiccups: !this.#scenario.isIsolated,
     });
     this.#rules = makeTable(this.#sinks.adapter(new SimulatedProcess('rules', this.#scheduler)));
     this.#listen();
@@ -469,6 +470,13 @@ class Simulation {
         this.#network.cutOff(instance.process, forMs);
         return;
       }
+      case 'no coordinator': {
+        if (!instance) return;
+        const forMs = chance.of([3_000, 8_000, 20_000, 40_000]);
+        this.#note(`${instance.process.name} does not reach the coordinator for ${forMs} ms`);
+        this.#network.cutOffCoordinator(instance.process, forMs);
+        return;
+      }
       case 'moods':
         this.#setMood();
         return;
@@ -555,6 +563,13 @@ class Simulation {
     for (const { name } of process.pending) this.#reach(`crash at ${name}`);
     this.#note(`${process.name} dies${[...process.pending].map(({ name }) => ` ${name}`).join(',')}`);
     process.kill(() => this.#chance.is(0.5));
+    // An operator takes the dead member out of the group: nobody waits for its session to expire.
+    if (this.#chance.is(0.4)) {
+      this.#scheduler.at(this.#chance.mostlyLow(0, 300), () => {
+        this.#reach('expelled after its death');
+        this.#kafka.coordinator.expel(process.name);
+      });
+    }
     this.#instances = this.#instances.filter((candidate) => candidate !== instance);
     this.#scheduler.at(this.#isHealed ? 100 : this.#chance.mostlyLow(100, 30_000), () => {
       this.#startInstance();
