@@ -72,7 +72,9 @@ export class TaskAssignment implements GroupListener {
 
   /** The tasks with the generation under which they are owned; null while they aren't claimed. */
   get owned(): { readonly tasks: Iterable<StreamTask>; readonly generation: Generation } | null {
-    return this.#generation && this.#isClaimed ? { tasks: this.#tasks.values(), generation: this.#generation } : null;
+    return this.#generation && this.#isClaimed
+      ? { tasks: this.#tasks.values(), generation: this.#generation }
+      : null;
   }
 
   /** Assigned partitions that nobody works on before they are adopted (PROTOCOL C6). */

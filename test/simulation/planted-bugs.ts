@@ -70,6 +70,28 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'commits go on while a claim is under way',
+    rule: 'A2',
+    edits: [
+      {
+        file: 'streams/task-assignment.ts',
+        find: 'return this.#generation && this.#isClaimed',
+        replace: 'return this.#generation',
+      },
+    ],
+  },
+  {
+    name: 'a replay that was taken over runs ahead of its commits',
+    rule: 'A7',
+    edits: [
+      {
+        file: 'streams/task-replications.ts',
+        find: 'this.onCommitted(positions);',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'a commit that is refused is written again under the next generation',
     rule: 'A4, no epoch fence',
     edits: [
