@@ -2,6 +2,7 @@ import type { ReplicationConfig } from '../processors/replication-config.ts';
 import {
   REPLICATION_TRANSITIONS,
   replicationState,
+  strongerVerdict,
   verdictFor,
   type ReplicationState,
   type Verdict,
@@ -60,6 +61,8 @@ export class ReplicationStates {
   readonly #states = new Map<string, { readonly state: ReplicationState; readonly sinceMs: number }>();
   readonly #stances = new Map<string, Stance['state']>();
   readonly #checking = new Map<string, number>();
+  /** Verdicts of this instance that the status table doesn't hold yet: what is written meanwhile must not lose them. */
+  readonly #decided = new Map<string, Verdict>();
   #toCheck: ReplicationConfig[] = [];
 
   constructor(options: ReplicationStatesOptions) {
@@ -94,7 +97,10 @@ export class ReplicationStates {
 
   /** The status topic has another record of the replication. */
   onStatusChanged(id: string): void {
-    const config = this.#options.table.get(id);
+    const { table, status } = this.#options;
+    const [stored, decided] = [status.verdict(id), this.#decided.get(id)];
+    if (stored && decided && stored.configOffset >= decided.configOffset) this.#decided.delete(id);
+    const config = table.get(id);
     if (config) this.#refresh(config);
     else this.#coordinate(id);
   }
@@ -147,13 +153,14 @@ export class ReplicationStates {
     if (!isCoordinator()) return;
     const config = table.get(id);
     if (!config) {
+      this.#decided.delete(id);
       for (const key of status.keys(id)) void writer.write(key, null);
       return;
     }
-    const state = this.stateOf(config);
+    const verdict = this.#verdictToWrite(config);
+    const state = replicationState(config, verdict, this.#isDetached(id));
     if (state === 'ACTIVATING') this.#check(config);
     const written = status.status(id);
-    const verdict = this.#verdictToWrite(config);
     const lostOffsets = this.#lostOffsets(id);
     const isSame =
       written?.state === state &&
@@ -164,7 +171,8 @@ export class ReplicationStates {
   }
 
   #verdictToWrite(config: ReplicationConfig): Verdict | null {
-    const known = this.#options.status.verdict(config.id);
+    const [stored, decided] = [this.#options.status.verdict(config.id), this.#decided.get(config.id)];
+    const known = stored && decided ? strongerVerdict(stored, decided) : (decided ?? stored);
     const verdict = known && verdictFor(config, known);
     return verdict && { ...verdict, configOffset: config.offset };
   }
@@ -185,6 +193,7 @@ export class ReplicationStates {
   #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<boolean> {
     const { id, datamartId } = config;
     const state = verdict.failure ? 'ERROR' : 'ACTIVE';
+    this.#decided.set(id, verdict);
     return this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets: this.#lostOffsets(id) });
   }
 

@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from '@jest/globals';
+import { writePartitionReport } from '../../processors/status-record.ts';
 import { SinkError, type SendOutcome } from '../../sinks/sink.ts';
 import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
 import { unavailable } from '../support/scripted-sink.ts';
-import { aMutation, STATUS, TopologyTestDriver } from '../support/topology-test-driver.ts';
+import { aMutation, MUTATIONS, STATUS, TopologyTestDriver } from '../support/topology-test-driver.ts';
 
 const drivers: TopologyTestDriver[] = [];
 
@@ -58,6 +59,38 @@ test('an ACTIVE record is checked before the first message, and the state is wri
   await driver.configure('80', { status: 'PAUSED' });
   expect(statusRecord(driver, 'replication/80')).toMatchObject({ state: 'PAUSED' });
   expect(await driver.metric('replication_state', { replication_id: '80', state: 'PAUSED' })).toBe(1);
+});
+
+test('a verdict that waits to be stored is not lost to what is written meanwhile', async () => {
+  const driver = aDriver();
+  await driver.start();
+  driver.kafka.produceFault = (topic) => (topic === STATUS.topic ? new Error('no broker') : null);
+  await driver.configure('80', {});
+  await driver.run(1_000);
+  driver.kafka.append(STATUS, {
+    key: Buffer.from(`replication/80/${MUTATIONS}/3`),
+    value: writePartitionReport(
+      {
+        replicationId: '80',
+        topic: MUTATIONS,
+        partition: 3,
+        state: 'DETACHED',
+        offset: 7,
+        gap: null,
+        lostOffsets: 0,
+      },
+      'another',
+      1,
+      driver.clock.now(),
+    ),
+  });
+  await driver.run(1_000);
+  driver.kafka.produceFault = null;
+  await driver.run(60_000);
+  driver.produce(activity(0));
+  await driver.run(2_000);
+  expect(statusRecord(driver, 'replication/80')).toMatchObject({ state: 'DETACHED' });
+  expect(received(driver, '80')).toEqual([0]);
 });
 
 test('a destination that refuses the check is in ERROR, gets nothing, and begins from now once it is repaired', async () => {
