@@ -278,11 +278,17 @@ export class Destination {
 
   async #openSink(): Promise<Sink> {
     const config = this.#config;
-    const deadline = new AbortController();
+    // Not AbortSignal.any: Node keeps such a signal for ever when a sink leaves its listener on it.
+    const giveUp = new AbortController();
+    const { signal } = giveUp;
+    const onClosing = (): void => {
+      giveUp.abort();
+    };
+    if (this.#closing.signal.aborted) onClosing();
+    this.#closing.signal.addEventListener('abort', onClosing, { once: true });
     const cancelDeadline = this.#context.clock.schedule(CHECK_DEADLINE_MS, () => {
-      deadline.abort(new SinkError('retriable', 'timeout', 'opening the destination took too long'));
+      giveUp.abort(new SinkError('retriable', 'timeout', 'opening the destination took too long'));
     });
-    const signal = AbortSignal.any([this.#closing.signal, deadline.signal]);
     let sink: Sink | null = null;
     try {
       const credentials =
@@ -310,6 +316,7 @@ export class Destination {
       throw error;
     } finally {
       cancelDeadline();
+      this.#closing.signal.removeEventListener('abort', onClosing);
     }
     this.#context.metrics.activations.add(1, 'ok');
     this.#sink = sink;
