@@ -2,23 +2,16 @@ import type {
   CommittedOffset,
   ConsumedBatch,
   ConsumedRecord,
-  KafkaPort,
-  PartitionReader,
   ProducedRecord,
-  Producer,
   TopicPartition,
 } from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
 import { GroupCoordinator } from './group-coordinator.ts';
-import type { Network } from './network.ts';
 import type { Scheduler } from './scheduler.ts';
-import { SimulatedConsumer } from './simulated-consumer.ts';
-import type { SimulatedProcess } from './simulated-process.ts';
 
 export interface KafkaOptions {
   readonly scheduler: Scheduler;
   readonly chance: Chance;
-  readonly network: Network;
   readonly groupPartitions: readonly TopicPartition[];
   /** Records that one fetch returns at most. */
   readonly maxFetch: number;
@@ -30,7 +23,7 @@ interface Log {
   waiting: (() => void)[];
 }
 
-/** Kafka in one simulated world: logs, one consumer group, and a port for each process. */
+/** Kafka in one simulated world: logs and one consumer group. `simulated-port.ts` is the way of a process to it. */
 export class SimulatedKafka {
   readonly coordinator: GroupCoordinator;
   readonly #options: KafkaOptions;
@@ -102,47 +95,6 @@ export class SimulatedKafka {
       metadata: commit?.metadata ?? null,
       logStart: 0,
       logEnd: this.end(at),
-    };
-  }
-
-  port(process: SimulatedProcess): KafkaPort {
-    const { network, chance } = this.#options;
-    let members = 0;
-    const newMemberId = (): string => `${process.name}.${++members}`;
-    return {
-      groupConsumer: () => new SimulatedConsumer({ process, kafka: this, network, chance, newMemberId }),
-      partitionReader: () => this.#reader(process),
-      producer: () => this.#producer(process),
-    };
-  }
-
-  #reader(process: SimulatedProcess): PartitionReader {
-    const { network } = this.#options;
-    return {
-      bounds: (at) =>
-        network.call(process, 'bounds', (answer) => {
-          answer({ start: 0, end: this.end(at) });
-        }),
-      read: (at, offset, maxWaitMs) =>
-        network.call(process, `read ${at.topic}`, (answer, fail) => {
-          if (offset > this.end(at)) fail(new Error('OFFSET_OUT_OF_RANGE'));
-          else
-            this.whenReadable([{ ...at, offset }], maxWaitMs, () => {
-              answer(this.read(at, offset));
-            });
-        }),
-      close: () => Promise.resolve(),
-    };
-  }
-
-  #producer(process: SimulatedProcess): Producer {
-    return {
-      send: (topic, records) =>
-        this.#options.network.call(process, 'produce', (answer) => {
-          for (const record of records) this.append({ topic, partition: 0 }, record);
-          answer(undefined);
-        }),
-      close: () => Promise.resolve(),
     };
   }
 

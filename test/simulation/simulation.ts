@@ -7,6 +7,7 @@ import { scenarioOf, type Fault, type Scenario } from './scenario.ts';
 import { Scheduler } from './scheduler.ts';
 import { makeTable, MUTATIONS, SimulatedInstance, TOPICS } from './simulated-instance.ts';
 import { SimulatedKafka } from './simulated-kafka.ts';
+import { simulatedPort } from './simulated-port.ts';
 import { SimulatedProcess, type FrozenClocks } from './simulated-process.ts';
 import { MOODS, SimulatedSinks } from './simulated-sink.ts';
 
@@ -128,7 +129,6 @@ class Simulation {
     this.#kafka = new SimulatedKafka({
       scheduler: this.#scheduler,
       chance,
-      network: this.#network,
       groupPartitions: Array.from({ length: partitions }, (_, partition) => ({
         topic: MUTATIONS,
         partition,
@@ -370,7 +370,12 @@ class Simulation {
     const process = new SimulatedProcess(`i${this.#started}`, this.#scheduler);
     const instance = new SimulatedInstance({
       process,
-      port: this.#kafka.port(process),
+      port: simulatedPort({
+        process,
+        kafka: this.#kafka,
+        network: this.#network,
+        chance: this.#chance,
+      }),
       adapter: this.#sinks.adapter(process),
       scenario: this.#scenario,
       random: this.#chance.fraction,

@@ -1,0 +1,54 @@
+import type { KafkaPort, PartitionReader, Producer } from '../../streams/kafka-port.ts';
+import type { Chance } from './chance.ts';
+import type { Network } from './network.ts';
+import { SimulatedConsumer } from './simulated-consumer.ts';
+import type { SimulatedKafka } from './simulated-kafka.ts';
+import type { SimulatedProcess } from './simulated-process.ts';
+
+export interface SimulatedPortOptions {
+  readonly process: SimulatedProcess;
+  readonly kafka: SimulatedKafka;
+  readonly network: Network;
+  readonly chance: Chance;
+}
+
+/** How one process reaches the simulated Kafka: over the network, and no more once it is dead. */
+export function simulatedPort(options: SimulatedPortOptions): KafkaPort {
+  const { process } = options;
+  let members = 0;
+  const newMemberId = (): string => `${process.name}.${++members}`;
+  return {
+    groupConsumer: () => new SimulatedConsumer({ ...options, newMemberId }),
+    partitionReader: () => simulatedReader(options),
+    producer: () => simulatedProducer(options),
+  };
+}
+
+function simulatedReader({ process, kafka, network }: SimulatedPortOptions): PartitionReader {
+  return {
+    bounds: (at) =>
+      network.call(process, 'bounds', (answer) => {
+        answer({ start: 0, end: kafka.end(at) });
+      }),
+    read: (at, offset, maxWaitMs) =>
+      network.call(process, `read ${at.topic}`, (answer, fail) => {
+        if (offset > kafka.end(at)) fail(new Error('OFFSET_OUT_OF_RANGE'));
+        else
+          kafka.whenReadable([{ ...at, offset }], maxWaitMs, () => {
+            answer(kafka.read(at, offset));
+          });
+      }),
+    close: () => Promise.resolve(),
+  };
+}
+
+function simulatedProducer({ process, kafka, network }: SimulatedPortOptions): Producer {
+  return {
+    send: (topic, records) =>
+      network.call(process, 'produce', (answer) => {
+        for (const record of records) kafka.append({ topic, partition: 0 }, record);
+        answer(undefined);
+      }),
+    close: () => Promise.resolve(),
+  };
+}
