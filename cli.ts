@@ -131,6 +131,11 @@ function programOf(host: CliProcess, setExitCode: SetExitCode): Command {
       .addCommand(deadLettersListCommand(host, setExitCode))
       .addCommand(deadLettersRedriveCommand(host, setExitCode)),
   );
+  program.addCommand(
+    new Command('partitions')
+      .description('of the mutation topics')
+      .addCommand(partitionsAdoptCommand(host, setExitCode)),
+  );
   inheritSettings(program);
   return program;
 }
@@ -400,6 +405,50 @@ function deadLettersRedriveCommand(host: CliProcess, setExitCode: SetExitCode): 
       asks && stdin ? (question: string) => askOperator(question, stdin, errors, stop.signal) : null;
     const environment = { out, errors, confirm, now: () => performance.now() };
     setExitCode(await redriveDeadLetters(options, { settings, logger, env }, environment, stop.signal));
+  });
+}
+
+const ADOPT_HELP = `
+More partitions re-hash a topic's keys: what a user does now may lie in an added partition, what they did before in an
+old one. So the records of added partitions are held until this command has seen that everything the old ones held is
+through, to every replication; it waits for that, and shows for which. Let producers learn of the new count first (their
+metadata.max.age.ms); activate or delete replications that are PAUSED or in ERROR.
+
+Exit codes: 0 adopted, nothing to adopt, or stopped; 1 refused, or Kafka can't be reached; 2 usage.
+`;
+
+function partitionsAdoptCommand(host: CliProcess, setExitCode: SetExitCode): Command {
+  const command = new Command('adopt')
+    .description('have partitions worked on that were added to a mutation topic')
+    .option('--dry-run', 'only say which wait to be adopted')
+    .addHelpText('after', ADOPT_HELP);
+  return addCommonOptions(command).action(async (flags: CommonOptions & { readonly dryRun?: boolean }) => {
+    const settings = settingsOf(command, host);
+    requireBrokers(settings.kafka);
+    const { stdin, stdout: out, stderr: errors } = host;
+    const isDryRun = flags.dryRun ?? false;
+    const asks = !flags.yes && !isDryRun;
+    if (asks && stdin?.isTTY !== true)
+      throw new ConfigError(['--yes: not given, and there is no terminal to ask on; --dry-run only looks']);
+    using stop = listenForStop(host.signals, () => {
+      host.exit(FAILED);
+    });
+    const { logger } = await openCommandLog(settings, host);
+    const { adoptAddedPartitions } = await import('./commands/partitions.ts');
+    const { askOperator } = await import('./commands/confirmation.ts');
+    const { ProgressLine } = await import('./commands/progress-line.ts');
+    const confirm =
+      asks && stdin ? (question: string) => askOperator(question, stdin, errors, stop.signal) : null;
+    const progress = new ProgressLine({ errors, now: () => performance.now(), isPlainToo: true });
+    const options = { isDryRun, isJson: flags.json ?? false };
+    setExitCode(
+      await adoptAddedPartitions(
+        options,
+        { settings, logger },
+        { out, errors, confirm, progress },
+        stop.signal,
+      ),
+    );
   });
 }
 

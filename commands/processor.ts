@@ -134,7 +134,7 @@ export async function openSinks(
 async function checkOwnTopics(
   settings: Settings,
   logger: Logger,
-  pinned: ReadonlyMap<string, number>,
+  pinned: ReadonlyMap<string, number> | null,
 ): Promise<{ missing: readonly string[]; partitions: ReadonlyMap<string, number> }> {
   const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
@@ -145,7 +145,8 @@ async function checkOwnTopics(
       );
       throw new FatalStreamsError(reasons.join('\n'));
     }
-    for (const { topic, setting, value, remedy } of warnings) {
+    // Asked twice at the start: warned of once.
+    for (const { topic, setting, value, remedy } of pinned ? warnings : []) {
       logger.warn({ topic }, `${setting} is ${value}; ${remedy}`);
     }
     return { missing: create.map(({ name }) => name), partitions };

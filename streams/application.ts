@@ -92,10 +92,11 @@ export interface ApplicationOptions {
   readonly sinks: SinkRegistry;
   readonly credentials: CredentialsResolver;
   /**
-   * Names topics that aren't there yet. `pinned`: the counts that this instance keeps to, of topics that it has seen.
+   * Names topics that aren't there yet. `pinned`: how many partitions of the mutation topics are worked on, as far as
+   * they are pinned; null while that isn't known.
    * Rejects with `FatalStreamsError` when a topic has a setting that would lose data.
    */
-  readonly checkTopics: (pinned: PartitionCounts) => Promise<{
+  readonly checkTopics: (pinned: PartitionCounts | null) => Promise<{
     readonly missing: readonly string[];
     readonly partitions: PartitionCounts;
   }>;
@@ -134,7 +135,6 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #linger: Linger;
   readonly #lease: Lease;
   readonly #deadLetters: DeadLetters;
-  #partitionCounts: PartitionCounts = new Map();
   #state: ApplicationState = 'CREATED';
   #stateSinceMs: number;
   #missing: readonly string[] = ['start'];
@@ -305,14 +305,12 @@ export class ReplicationApplication implements StreamTaskOwner {
    * Rejects when that can't be, or when `close` was called meanwhile.
    */
   async start(): Promise<void> {
-    await this.#waitForTopics();
+    await this.#waitForTopics(null);
     const { replicationStatus, replicationConfig } = this.#options.topics;
     this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
     await this.#control.restore();
-    const { mutations } = this.#options.topics;
-    await this.#control.pins.pin(
-      new Map([...this.#partitionCounts].filter(([topic]) => mutations.includes(topic))),
-    );
+    const { pins } = this.#control;
+    await pins.pin(await this.#waitForTopics(pins.counts));
     this.#following = this.#control.follow();
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
@@ -348,16 +346,19 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#commits.commitSoon();
   }
 
-  /** Tries again every 30 s, naming what is missing, until all topics are there. */
-  async #waitForTopics(): Promise<void> {
-    const { checkTopics, clock, logger } = this.#options;
+  /**
+   * Tries again every 30 s, naming what is missing, until all topics are there. Resolves to the partition counts of the
+   * mutation topics.
+   */
+  async #waitForTopics(pinned: PartitionCounts | null): Promise<PartitionCounts> {
+    const { checkTopics, clock, logger, topics } = this.#options;
     const { signal } = this.#stopping;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
       let waitMs = TOPIC_CHECK_MS;
       try {
-        const { missing, partitions } = await checkTopics(this.#partitionCounts);
-        this.#partitionCounts = pinned(this.#partitionCounts, partitions);
-        if (missing.length === 0) return;
+        const { missing, partitions } = await checkTopics(pinned);
+        if (missing.length === 0)
+          return new Map([...partitions].filter(([topic]) => topics.mutations.includes(topic)));
         this.#missing = missing.map((topic) => `topic:${topic}`);
         logger.warn(
           { missing },
@@ -490,9 +491,4 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (next === 'RUNNING') this.#running.resolve();
     this.#stateSinceMs = this.#options.clock.now();
   }
-}
-
-/** A count once seen stays: more partitions wait until they are adopted. Fewer than pinned is another topic. */
-function pinned(before: PartitionCounts, now: PartitionCounts): PartitionCounts {
-  return new Map([...now].map(([topic, count]) => [topic, Math.min(before.get(topic) ?? count, count)]));
 }

@@ -26,14 +26,25 @@ export class PartitionPins {
     return true;
   }
 
-  /** Pins what isn't pinned yet. Resolves when that is durable. */
+  /** Pins what isn't pinned yet, or has fewer partitions than that: a topic made anew. Resolves when that is durable. */
   async pin(counts: ReadonlyMap<string, number>): Promise<void> {
     const writes = [...counts].flatMap(([topic, count]) => {
-      if (this.#counts.has(topic)) return [];
+      if (this.countOf(topic) > 0 && this.countOf(topic) <= count) return [];
       this.#counts.set(topic, count);
-      return [this.#writer.write(PREFIX + topic, Buffer.from(JSON.stringify({ v: 1, topic, count })))];
+      return [this.#write(topic, count)];
     });
     await Promise.all(writes);
+  }
+
+  /** Has more partitions of the topic worked on. Resolves with true when that is durable, with false when it is given up. */
+  adopt(topic: string, count: number): Promise<boolean> {
+    this.#counts.set(topic, count);
+    return this.#write(topic, count);
+  }
+
+  /** By topic. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
   }
 
   /** The pinned count, or 0 when nothing is pinned. */
@@ -44,6 +55,10 @@ export class PartitionPins {
   isHeld({ topic, partition }: TopicPartition): boolean {
     const count = this.#counts.get(topic);
     return count !== undefined && partition >= count;
+  }
+
+  #write(topic: string, count: number): Promise<boolean> {
+    return this.#writer.write(PREFIX + topic, Buffer.from(JSON.stringify({ v: 1, topic, count })));
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
+import type { AdoptionAdmin, GroupCommit } from '../topics/adopt-partitions.ts';
 import type { ClusterDescription, ExistingTopic, NewTopic, TopicAdmin } from '../topics/topic-admin-port.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
 import { ConfigResourceTypes, type Admin, type KafkaClient } from './kafkajs.ts';
@@ -12,13 +13,13 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 type ResourceType = (typeof ConfigResourceTypes)['TOPIC' | 'BROKER'];
 
-/** Opens a `TopicAdmin` on this cluster. Connects with its first call. */
-export function kafkajsTopicAdmin(connection: KafkaConnection, logger: Logger): TopicAdmin {
+/** Opens a `KafkajsTopicAdmin` on this cluster. Connects with its first call. */
+export function kafkajsTopicAdmin(connection: KafkaConnection, logger: Logger): KafkajsTopicAdmin {
   return new KafkajsTopicAdmin(kafkaClient(connection, logger));
 }
 
-/** `TopicAdmin` over kafkajs. Connects with the first call. */
-export class KafkajsTopicAdmin implements TopicAdmin {
+/** `TopicAdmin` and `AdoptionAdmin` over kafkajs. Connects with the first call. */
+export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
   readonly #admin: Admin;
   #connecting: Promise<void> | null = null;
 
@@ -66,6 +67,24 @@ export class KafkajsTopicAdmin implements TopicAdmin {
     await this.#waitForMetadata(topics);
   }
 
+  async growTopic(name: string, partitions: number): Promise<void> {
+    await this.#connect();
+    await this.#admin.createPartitions({
+      topicPartitions: [{ topic: name, count: partitions }],
+      timeout: REQUEST_TIMEOUT_MS,
+    });
+    await this.#waitForMetadata([{ name, partitions }]);
+  }
+
+  async committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, GroupCommit>> {
+    await this.#connect();
+    const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
+    const commits = (answer?.partitions ?? []).map(
+      ({ partition, offset, metadata }) => [partition, { offset: Number(offset), metadata }] as const,
+    );
+    return new Map(commits.filter(([, { offset }]) => offset >= 0));
+  }
+
   async close(): Promise<void> {
     if (!this.#connecting) return;
     await this.#connecting.catch(() => undefined);
@@ -103,16 +122,14 @@ export class KafkajsTopicAdmin implements TopicAdmin {
   }
 
   /** Kafka answers before all brokers know of a topic; the next call could miss it otherwise. */
-  async #waitForMetadata(topics: readonly NewTopic[]): Promise<void> {
+  async #waitForMetadata(topics: readonly Pick<NewTopic, 'name' | 'partitions'>[]): Promise<void> {
     const deadline = Date.now() + METADATA_TIMEOUT_MS;
     for (;;) {
       const known = await this.#partitionsWithLeader(topics.map(({ name }) => name));
       const missing = topics.filter(({ name, partitions }) => (known.get(name) ?? 0) < partitions);
       if (missing.length === 0) return;
       if (Date.now() > deadline) {
-        throw new Error(
-          `creating topic ${missing[0]?.name}: it has no leaders after ${METADATA_TIMEOUT_MS / 1000} s`,
-        );
+        throw new Error(`topic ${missing[0]?.name} has no leaders after ${METADATA_TIMEOUT_MS / 1000} s`);
       }
       await sleep(METADATA_POLL_MS);
     }

@@ -42,7 +42,11 @@ export async function createTopics(
   names: TopicNames,
   options: CreateTopicsOptions,
 ): Promise<CreateTopicsReport> {
-  const { desired, verdict, existing } = await inspectTopics(admin, names, { ...options, isMaking: true });
+  const { desired, verdict, existing } = await inspectTopics(admin, names, {
+    ...options,
+    isMaking: true,
+    pinnedPartitions: null,
+  });
   const isRefused = verdict.refused.length > 0;
   if (!isRefused && !options.isDryRun && verdict.create.length > 0) await admin.createTopics(verdict.create);
   const resultOf = (topic: DesiredTopic): TopicResult['result'] => {
@@ -74,11 +78,14 @@ export interface TopicCheck extends TopicVerdict {
   readonly partitions: ReadonlyMap<string, number>;
 }
 
-/** Compares the cluster's topics with what the settings need, and changes nothing. Rejects when the brokers do. */
+/**
+ * Compares the cluster's topics with what the settings need, and changes nothing. `pinnedPartitions` as in
+ * `JudgeOptions`. Rejects when the brokers do.
+ */
 export async function checkTopics(
   admin: TopicAdmin,
   names: TopicNames,
-  pinnedPartitions?: ReadonlyMap<string, number>,
+  pinnedPartitions: ReadonlyMap<string, number> | null,
 ): Promise<TopicCheck> {
   const { verdict, existing } = await inspectTopics(admin, names, {
     partitions: 1,
@@ -96,7 +103,7 @@ async function inspectTopics(
     readonly partitions: number;
     readonly replicationFactor: number | null;
     readonly isMaking: boolean;
-    readonly pinnedPartitions?: ReadonlyMap<string, number> | undefined;
+    readonly pinnedPartitions: ReadonlyMap<string, number> | null;
   },
 ) {
   const cluster = await admin.describeCluster();

@@ -154,10 +154,10 @@ export interface JudgeOptions {
   /** Whether missing topics are about to be made as `desired` says; else a snapshot waits for its mutation topic. */
   readonly isMaking: boolean;
   /**
-   * The counts that running instances keep to: after a mutation topic got more partitions, its snapshot has the pinned
-   * count until `partitions adopt`, and that is no reason to refuse it.
+   * How many partitions of each mutation topic are worked on: after one got more, its snapshot has the pinned count until
+   * `partitions adopt`, and that is no reason to refuse it. Null: that isn't known, and no snapshot's count is judged.
    */
-  readonly pinnedPartitions?: ReadonlyMap<string, number> | undefined;
+  readonly pinnedPartitions: ReadonlyMap<string, number> | null;
 }
 
 /**
@@ -177,8 +177,10 @@ export function judgeTopics(
   });
   const countFor = (wanted: DesiredTopic): number | null => {
     const mutationTopic = wanted.mutationTopic ?? '';
-    if (!options.isMaking && !byName.has(mutationTopic)) return null;
-    return options.pinnedPartitions?.get(mutationTopic) ?? wanted.partitions;
+    if (options.isMaking) return wanted.partitions;
+    if (!options.pinnedPartitions || !byName.has(mutationTopic)) return null;
+    // Fewer than pinned is another topic under the old name.
+    return Math.min(options.pinnedPartitions.get(mutationTopic) ?? wanted.partitions, wanted.partitions);
   };
   return {
     create,

@@ -6,12 +6,12 @@ import { findFreePorts } from '../../local/free-port.ts';
 import { SupervisedProcess, type ExitStatus } from '../../local/supervised-process.ts';
 import { parseCommitMetadata, type OwnPosition } from '../../streams/commit-metadata.ts';
 import { kafkajsTopicAdmin } from '../../streams/kafka/topic-admin.ts';
-import type { Logger } from '../../streams/logger.ts';
 import { createTopics } from '../../streams/topics/create-topics.ts';
 import type { TopicNames } from '../../streams/topics/topic-plan.ts';
 import { leaveGroup } from './kafka-protocol.ts';
 import { brokersUnderTest, createTopic, kafkaClient, produce, uniqueTopic } from './kafka.ts';
 import { aServiceAccountFile } from './service-account.ts';
+import { silentLogger } from './silent-logger.ts';
 import { waitFor } from './wait-for.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -146,7 +146,7 @@ export class Deployment implements AsyncDisposable {
     if (deadLettersConfig)
       await createTopic(this.topics.deadLetters, { config: deadLettersConfig }, this.brokers);
     const connection = { brokers: this.brokers, groupId: '', clientId: 'test', tls: null, sasl: null };
-    const admin = kafkajsTopicAdmin(connection, SILENT);
+    const admin = kafkajsTopicAdmin(connection, silentLogger);
     try {
       const plan = { partitions: 1, replicationFactor: null, isDryRun: false };
       const { refused } = await createTopics(admin, this.topics, plan);
@@ -465,11 +465,3 @@ export interface MetricSample {
 }
 
 let started = 0;
-
-const SILENT: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => SILENT,
-};

@@ -6,6 +6,7 @@ import {
   aMutation,
   DEAD_LETTERS,
   MUTATIONS,
+  STATUS,
   TopologyTestDriver,
   USER,
 } from '../support/topology-test-driver.ts';
@@ -477,28 +478,23 @@ test('a stop names the partitions and replications that it had to leave, and clo
   expect(driver.areSchemasClosed).toBe(true);
 });
 
-test('keeps to the partition counts that it saw first while it waits for other topics', async () => {
-  const counts = [4, 16, 16];
-  const pins: (number | undefined)[] = [];
+test('keeps to the pinned partition count of a topic that has grown', async () => {
+  const asked: (number | null | undefined)[] = [];
   const driver = aDriver({
     checkTopics: async (pinned) => {
-      pins.push(pinned.get(MUTATIONS));
-      const count = counts[pins.length - 1] ?? 0;
-      return {
-        missing: pins.length < 3 ? ['replication-config'] : [],
-        partitions: new Map([[MUTATIONS, count]]),
-      };
+      asked.push(pinned && pinned.get(MUTATIONS));
+      return { missing: [], partitions: new Map([[MUTATIONS, 16]]) };
     },
   });
+  driver.kafka.append(STATUS, {
+    key: Buffer.from(`partitions/${MUTATIONS}`),
+    value: Buffer.from(`{"v":1,"topic":"${MUTATIONS}","count":4}`),
+  });
   await driver.configure('a', { metadata: ['message_id'] });
-  const started = driver.application.start();
-  await driver.clock.advance(61_000);
-  driver.member.assign([driver.partition()]);
-  await driver.clock.advance(50);
-  await started;
+  await driver.start();
   driver.produce(activity(1));
   await driver.run();
-  expect(pins).toEqual([undefined, 4, 4]);
+  expect(asked).toEqual([null, 4]);
   expect(driver.sinks.requests[0]?.messageIds).toEqual(['00004-0-00000000000000000000']);
 });
 

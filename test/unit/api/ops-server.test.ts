@@ -2,15 +2,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { ListenError, openOpsServer, type OpsServer, type OpsSource } from '../../../api/ops-server.ts';
-import type { Logger } from '../../../streams/logger.ts';
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silent,
-};
+import { silentLogger } from '../../support/silent-logger.ts';
 
 const running: OpsSource = {
   isHealthy: () => true,
@@ -28,7 +20,7 @@ afterEach(async () => {
 async function serve(source: Partial<OpsSource> = {}): Promise<string> {
   const server = await openOpsServer(
     { ...running, ...source },
-    { host: '127.0.0.1', port: 0, logger: silent },
+    { host: '127.0.0.1', port: 0, logger: silentLogger },
   );
   opened.push(server);
   return `http://127.0.0.1:${server.port}`;
@@ -102,7 +94,7 @@ test('says which settings to change when the port is taken', async () => {
   const address = await serve();
   const port = Number(new URL(address).port);
 
-  const second = openOpsServer(running, { host: '127.0.0.1', port, logger: silent });
+  const second = openOpsServer(running, { host: '127.0.0.1', port, logger: silentLogger });
 
   await expect(second).rejects.toThrow(ListenError);
   await expect(second).rejects.toThrow(

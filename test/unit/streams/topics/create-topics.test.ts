@@ -88,7 +88,7 @@ test('tells `start` which topics are missing and how many partitions the others 
   await createTopics(cluster, names, options);
   cluster.topics.delete('m');
 
-  const check = await checkTopics(cluster, names);
+  const check = await checkTopics(cluster, names, new Map());
 
   expect(check.create.map(({ name }) => name)).toEqual(['m']);
   expect(check.refused).toEqual([]);

@@ -46,7 +46,7 @@ function judge(
   return judgeTopics(plan(topics), topics, {
     brokerCount: options.brokerCount ?? 1,
     isMaking: options.isMaking ?? true,
-    pinnedPartitions: options.pinned,
+    pinnedPartitions: options.pinned ?? null,
   });
 }
 
@@ -178,6 +178,21 @@ test('does not refuse a snapshot that has the pinned count of a mutation topic t
   expect(judge(topics, { isMaking: false, pinned: new Map([['datamart-mutations', 8]]) }).refused).toEqual(
     [],
   );
+});
+
+test('judges no snapshot’s count before the pinned counts are known', () => {
+  const topics = [existing('datamart-mutations', { partitions: 12 }), existing('datamart-snapshot')];
+
+  expect(judge(topics, { isMaking: false }).refused).toEqual([]);
+  expect(judge(topics, { isMaking: false, pinned: new Map() }).refused).toHaveLength(1);
+});
+
+test('judges a snapshot by the mutation topic when that was made anew with fewer partitions than pinned', () => {
+  const topics = [existing('datamart-mutations', { partitions: 4 }), existing('datamart-snapshot')];
+
+  const { refused } = judge(topics, { isMaking: false, pinned: new Map([['datamart-mutations', 8]]) });
+
+  expect(refused).toMatchObject([{ topic: 'datamart-snapshot', setting: 'partitions', value: '8' }]);
 });
 
 test('judges a snapshot whose mutation topic is missing only when that is about to be made', () => {
