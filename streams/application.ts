@@ -264,6 +264,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       held: () => this.#assignment.held,
       tableLag: () => this.#control.lags,
       stateOf: (config) => this.#control.stateOf(config),
+      lostOffsetsOf: ({ id }) => this.#control.lostOffsetsOf(id),
     });
   }
 

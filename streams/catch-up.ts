@@ -51,6 +51,8 @@ export interface CatchUpOwner {
 /** One reading of the partition for some detached lanes, all of which were fed up to `position`. */
 class Pass {
   position: number;
+  /** Kafka timestamp of the last record that was read, in ms. */
+  timestamp: number | null = null;
   readonly fanOut: FanOut;
   readonly #lanes = new Map<string, Lane>();
   #datamarts: ReadonlySet<DatamartKey> = new Set();
@@ -302,6 +304,7 @@ export class CatchUp {
     for (const { offset, timestamp, value } of batch.records) {
       if (offset < pass.position) continue;
       if (offset >= end) break;
+      pass.timestamp = timestamp;
       // What can't be decoded went to the dead letters when the live mutations came by.
       const status = this.#topology.process(value);
       if (status === 'schema_needed') return offset;
@@ -320,7 +323,7 @@ export class CatchUp {
 
   #moveOn(pass: Pass, position: number): void {
     pass.position = position;
-    for (const lane of pass.lanes) lane.fed(position);
+    for (const lane of pass.lanes) lane.fed(position, pass.timestamp);
   }
 
   #mergePasses(): void {

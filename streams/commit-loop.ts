@@ -60,7 +60,7 @@ export class CommitLoop {
 
   /** Commits every task once more, saying of each whether it is quiet (PROTOCOL A3). Never rejects. */
   async commitLast(): Promise<void> {
-    await this.#running;
+    while (this.#running) await this.#running;
     this.#running = this.#commit((task) => task.lastCommit()).finally(() => {
       this.#running = null;
     });

@@ -17,6 +17,8 @@ export interface GaugeSources {
   /** Partitions that wait to be adopted. */
   readonly held: () => readonly TopicPartition[];
   readonly stateOf: (config: ReplicationConfig) => string;
+  /** Offsets that retention took before they were delivered, by what the partitions report. */
+  readonly lostOffsetsOf: (config: ReplicationConfig) => number;
   readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
 }
 
@@ -87,9 +89,13 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
     'replication_lag_records',
     'Records between a replication’s position and the log’s end',
     () => {
-      const lags = laneLags(sources, (task, position) => task.highWatermark - (position ?? task.position));
+      const lags = new Map<string, number>();
       let untouched = 0;
-      for (const task of sources.tasks()) untouched += Math.max(0, task.highWatermark - task.position);
+      for (const task of sources.tasks()) {
+        untouched += Math.max(0, task.highWatermark - task.position);
+        for (const { replicationId, position } of task.replications.backlogs())
+          lags.set(replicationId, (lags.get(replicationId) ?? 0) + task.position - position);
+      }
       return activeReplications(sources.table).map((id) => ({
         labels: { replication_id: id },
         value: untouched + (lags.get(id) ?? 0),
@@ -102,12 +108,9 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
     () => {
       const oldest = new Map<string, number>();
       for (const task of sources.tasks()) {
-        for (const lane of task.lanes) {
-          const timestamp = lane.oldestTimestamp;
-          if (timestamp === null) continue;
-          const { id } = lane.destination;
-          oldest.set(id, Math.min(timestamp, oldest.get(id) ?? timestamp));
-        }
+        for (const { replicationId, timestamp } of task.replications.backlogs())
+          if (timestamp !== null)
+            oldest.set(replicationId, Math.min(timestamp, oldest.get(replicationId) ?? timestamp));
       }
       return activeReplications(sources.table).map((id) => ({
         labels: { replication_id: id },
@@ -115,23 +118,14 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
       }));
     },
   );
-}
-
-/** By replication: how much more than the task's own distance to the log's end its lanes are behind. */
-function laneLags(
-  sources: GaugeSources,
-  lagOf: (task: StreamTask, position: number | null) => number,
-): ReadonlyMap<string, number> {
-  const lags = new Map<string, number>();
-  for (const task of sources.tasks()) {
-    for (const lane of task.lanes) {
-      const { position } = lane;
-      if (position === null) continue;
-      const { id } = lane.destination;
-      lags.set(id, (lags.get(id) ?? 0) + lagOf(task, position) - lagOf(task, null));
-    }
-  }
-  return lags;
+  metrics.gauge(
+    'needs_initial_sync',
+    'Retention took mutations that the replication had not got, as 1; only an initial synchronization brings them',
+    () =>
+      [...sources.table.all()].flatMap((config) =>
+        sources.lostOffsetsOf(config) > 0 ? [{ labels: { replication_id: config.id }, value: 1 }] : [],
+      ),
+  );
 }
 
 function activeReplications(table: ReplicationTable): readonly string[] {

@@ -73,6 +73,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   #suspectEnd: number | null = null;
   /** While detached: the first offset that no replay has fed yet. Null: it follows the live mutations. */
   #fedTo: number | null = null;
+  #fedTimestamp: number | null = null;
   /** From this offset on the lane holds the partition's committable offset (PROTOCOL A8). */
   #countedFrom = 0;
   #hasPermit = false;
@@ -131,10 +132,14 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     return this.#request;
   }
 
-  /** Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. */
+  /**
+   * Kafka timestamp of the oldest operation not delivered, in ms; null when there is none. For what a replay hasn't read
+   * yet that of what came before it, or the time of the detach: the operation isn't younger than it would be by that.
+   */
   get oldestTimestamp(): number | null {
     const oldest = this.#queue.find(({ segment, cursor }) => cursor < segment.count);
-    return oldest ? oldest.segment.timestamp(oldest.cursor) : null;
+    if (oldest) return oldest.segment.timestamp(oldest.cursor);
+    return this.isDetached ? this.#fedTimestamp : null;
   }
 
   /** Operations queued or in flight. */
@@ -185,14 +190,16 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     const outcomeOpen = entry
       ? { entry, fedTo: this.#positionBehindRequest() ?? handedTo }
       : this.#outcomeOpen;
+    this.#fedTimestamp = this.oldestTimestamp ?? this.#context.clock.now();
     this.#fedTo = this.position ?? handedTo;
     this.#dropQueue();
     this.#outcomeOpen = outcomeOpen;
   }
 
-  /** Every operation below `offset` was handed to the detached lane. */
-  fed(offset: number): void {
+  /** Every operation below `offset` was handed to the detached lane; the last record of them had this Kafka timestamp. */
+  fed(offset: number, timestamp: number | null): void {
     this.#fedTo = offset;
+    this.#fedTimestamp = timestamp ?? this.#fedTimestamp;
     this.#outcomeOpen = null;
   }
 

@@ -13,6 +13,8 @@ export interface Parked {
   readonly kind: OwnPositionKind;
   /** Where it goes on; null: nowhere, it begins anew. */
   readonly position: number | null;
+  /** What it isn't sent is at least since then, in ms since 1970 UTC. */
+  readonly sinceMs: number;
 }
 
 /** Keeps the lane that delivered before: the position is known exactly when its last request was answered. */
@@ -27,6 +29,10 @@ class ParkedLane implements Parked {
 
   get position(): number | null {
     return this.lane.position;
+  }
+
+  get sinceMs(): number {
+    return this.lane.oldestTimestamp ?? Infinity;
   }
 }
 
@@ -75,10 +81,11 @@ export class Lanes {
     readonly config: ReplicationConfig;
     readonly kind: OwnPositionKind;
     readonly position: number;
+    readonly sinceMs: number;
   }> {
     for (const { config, served } of this.#entries.values()) {
       if (!(served instanceof Lane) && served.position !== null)
-        yield { config, kind: served.kind, position: served.position };
+        yield { config, kind: served.kind, position: served.position, sinceMs: served.sinceMs };
     }
   }
 
@@ -132,7 +139,7 @@ export class Lanes {
   park(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const identity = identityOf(config);
     const previous = this.#entries.get(identity);
-    let served: Parked = { kind, position };
+    let served: Parked = { kind, position, sinceMs: this.#context.clock.now() };
     if (previous?.served instanceof Lane) {
       const lane = previous.served;
       if (position === null) {
@@ -144,7 +151,8 @@ export class Lanes {
     } else if (previous?.served instanceof ParkedLane) {
       served = new ParkedLane(kind, previous.served.lane);
     } else if (previous) {
-      served = { kind, position: previous.served.position };
+      const { position: at, sinceMs } = previous.served;
+      served = { kind, position: at, sinceMs };
     }
     this.#entries.set(identity, {
       config,

@@ -145,6 +145,10 @@ export class ReplicationControl {
     return this.#states.stateOf(config);
   }
 
+  lostOffsetsOf(id: string): number {
+    return this.#states.lostOffsetsOf(id);
+  }
+
   stanceOf(config: ReplicationConfig): Stance {
     return this.#states.stanceOf(config);
   }

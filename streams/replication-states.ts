@@ -122,6 +122,13 @@ export class ReplicationStates {
     });
   }
 
+  /** Offsets that retention took before the replication got them, by what the partitions report. */
+  lostOffsetsOf(id: string): number {
+    let sum = 0;
+    for (const { lostOffsets } of this.#options.status.reports(id)) sum += lostOffsets;
+    return sum;
+  }
+
   #refresh(config: ReplicationConfig): void {
     this.#note(config.id, this.stateOf(config));
     const stance = this.stanceOf(config);
@@ -161,7 +168,7 @@ export class ReplicationStates {
     const state = replicationState(config, verdict, this.#isDetached(id));
     if (state === 'ACTIVATING') this.#check(config);
     const written = status.status(id);
-    const lostOffsets = this.#lostOffsets(id);
+    const lostOffsets = this.lostOffsetsOf(id);
     const isSame =
       written?.state === state &&
       written.lostOffsets === lostOffsets &&
@@ -177,12 +184,6 @@ export class ReplicationStates {
     return verdict && { ...verdict, configOffset: config.offset };
   }
 
-  #lostOffsets(id: string): number {
-    let sum = 0;
-    for (const { lostOffsets } of this.#options.status.reports(id)) sum += lostOffsets;
-    return sum;
-  }
-
   #write(status: Omit<ReplicationStatus, 'since'>): Promise<boolean> {
     const { writer, clock } = this.#options;
     const since = this.#states.get(status.replicationId)?.sinceMs ?? clock.now();
@@ -194,7 +195,13 @@ export class ReplicationStates {
     const { id, datamartId } = config;
     const state = verdict.failure ? 'ERROR' : 'ACTIVE';
     this.#decided.set(id, verdict);
-    return this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets: this.#lostOffsets(id) });
+    return this.#write({
+      replicationId: id,
+      datamartId,
+      state,
+      verdict,
+      lostOffsets: this.lostOffsetsOf(id),
+    });
   }
 
   #check(config: ReplicationConfig): void {

@@ -30,6 +30,15 @@ export interface TaskReplicationsContext extends LanesContext, CatchUpContext {
   readonly storeReport: (report: PartitionReport) => Promise<boolean>;
 }
 
+/** How far one replication is behind a partition. */
+export interface Backlog {
+  readonly replicationId: string;
+  /** The first offset that it hasn't got. */
+  readonly position: number;
+  /** Kafka timestamp of the oldest operation that it hasn't got, or a later one, in ms. */
+  readonly timestamp: number | null;
+}
+
 /** What the replications need of their task. */
 export interface TaskReplicationsOwner {
   readonly scope: LaneOwner['scope'];
@@ -154,6 +163,19 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       if (timestamp !== null && (oldest === null || timestamp < oldest)) oldest = timestamp;
     }
     return oldest;
+  }
+
+  /** The replications that are to be served and are behind the partition. */
+  *backlogs(): Generator<Backlog> {
+    for (const lane of this.#lanes.all()) {
+      const { position, oldestTimestamp } = lane;
+      if (position !== null && position < this.position)
+        yield { replicationId: lane.destination.id, position, timestamp: oldestTimestamp };
+    }
+    for (const { config, position, sinceMs } of this.#lanes.parked()) {
+      if (config.status === 'ACTIVE' && position < this.position)
+        yield { replicationId: config.id, position, timestamp: sinceMs };
+    }
   }
 
   /** Goes on from the positions that the claimed commit carried. */

@@ -42,6 +42,13 @@ test('a destination that is down longer than its grace is detached: the offset g
   expect(ownPositions(driver)).toMatchObject([{ position: 0, kind: 'DETACHED' }]);
   expect(await driver.metric('detaches_total', { replication_id: 'bad' })).toBe(1);
   expect(await driver.metric('in_flight_bytes')).toBe(0);
+  expect(await driver.metric('replication_lag_records', { replication_id: 'bad' })).toBe(10);
+  expect(await driver.metric('replication_lag_seconds', { replication_id: 'bad' })).toBeCloseTo(32, 0);
+  expect(await driver.metric('replication_lag_seconds', { replication_id: 'good' })).toBe(0);
+  driver.sinks.script('bad', undefined);
+  await driver.run(60_000);
+  expect(await driver.metric('replication_lag_records', { replication_id: 'bad' })).toBe(0);
+  expect(await driver.metric('replication_lag_seconds', { replication_id: 'bad' })).toBe(0);
 });
 
 test('once it works again everything is sent from its position, in order, and it follows the live mutations again', async () => {
@@ -206,4 +213,6 @@ test('goes on at the log’s start when retention has passed a detached position
   await driver.run(60_000);
   expect(received(driver, 'bad')).toEqual(upTo(40).slice(15));
   expect(await driver.metric('lost_offsets_total', { replication_id: 'bad' })).toBe(15);
+  expect(await driver.metric('needs_initial_sync', { replication_id: 'bad' })).toBe(1);
+  expect(await driver.metric('needs_initial_sync', { replication_id: 'good' })).toBeUndefined();
 });
