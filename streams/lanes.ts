@@ -129,6 +129,11 @@ export class Lanes {
     if (entry) entry.openGap = gap;
   }
 
+  /** True while the start of a gap travels with the commits: there is no room for a position of the lane beside it. */
+  hasOpenGap(config: ReplicationConfig): boolean {
+    return (this.#entries.get(identityOf(config))?.openGap ?? null) !== null;
+  }
+
   /** The gap is durable: its start needn't travel any more. */
   gapStored(config: ReplicationConfig, gap: Gap): void {
     const entry = this.#entries.get(identityOf(config));

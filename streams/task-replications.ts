@@ -224,7 +224,10 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
    */
   detachLaggards(nowMs: number, activeReplications: number): void {
     const { detachAfterMs, window } = this.#context;
-    const live = [...this.#activeLanes].filter((lane) => !lane.isDetached && lane.position !== null);
+    const live = [...this.#activeLanes].filter(
+      (lane) =>
+        !lane.isDetached && lane.position !== null && !this.#lanes.hasOpenGap(lane.destination.config),
+    );
     const distance = (lane: Lane): number => this.position - (lane.position ?? this.position);
     const isAnyNear =
       activeReplications > live.length || live.some((lane) => distance(lane) <= window.maxRecords / 8);
