@@ -293,10 +293,11 @@ export class CatchUp {
     pass.fanOut.pumpTouched(clock.monotonic());
     for (const lane of pass.lanes) if (lane.isIdle) lane.relinquish();
     this.#attachArrived();
-    if (reached < end) await this.#context.schemas.load(this.#topology.schemaId, this.#closing.signal);
+    if (reached < end && !this.#owner.isShortOfMemory)
+      await this.#context.schemas.load(this.#topology.schemaId, this.#closing.signal);
   }
 
-  /** Returns where it stopped: at `end`, or at a record whose schema must be loaded first. */
+  /** Returns where it stopped: at `end`, or at a record that must wait for memory or its schema. */
   #dispatch(pass: Pass, batch: ConsumedBatch, end: number): number {
     const { clock } = this.#context;
     const arrival = clock.monotonic();
@@ -304,6 +305,7 @@ export class CatchUp {
     for (const { offset, timestamp, value } of batch.records) {
       if (offset < pass.position) continue;
       if (offset >= end) break;
+      if (this.#owner.isShortOfMemory) return offset;
       pass.timestamp = timestamp;
       // What can't be decoded went to the dead letters when the live mutations came by.
       const status = this.#topology.process(value);

@@ -26,8 +26,8 @@ const KEPT_BYTES_PER_CLASS = 48 * 1024 * 1024;
  * Lends storages to segments and counts what the process holds against `DELIVERY_MEMORY_MB`.
  *
  * Big buffers are used again: a fresh one for every request costs four times the copying itself, nearly all of it
- * garbage collection. The limit is a signal (`isFull`): tasks stop taking up records then, so that what was already
- * fetched still finds room.
+ * garbage collection. The limit is a signal (`isFull`), asked before every record: what one record takes for all its
+ * routes may still exceed it.
  */
 export class SegmentPool {
   readonly #limitBytes: number;

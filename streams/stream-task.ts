@@ -88,8 +88,9 @@ export class StreamTask implements TaskReplicationsOwner {
   readonly #blocked = new Set<BlockReason>();
   readonly #deadLetterAttempts = { inFlight: 0 };
   readonly #results = new Map<TopologyStatus, number>();
-  /** Records that wait behind one whose schema is being loaded. */
+  /** Fetched records that wait: behind one whose schema is being loaded, or for memory. */
   #held: { batch: ConsumedBatch; from: number }[] = [];
+  #isLoadingSchema = false;
   #position: number;
   #fetchPosition: number;
   #committed: number;
@@ -251,11 +252,13 @@ export class StreamTask implements TaskReplicationsOwner {
   /** Fetches on when there is room again. */
   maybeResume(): void {
     if (!this.#context.pool.isFull) this.replications.wake();
-    if (!this.#isPaused || this.#held.length > 0) return;
+    if (!this.#isPaused || this.#isLoadingSchema) return;
     if (!this.#window.isHalfEmpty || this.#context.pool.isFull) {
       if (this.#settledSinceCommit > 0) this.#owner.commitSoon();
       return;
     }
+    this.#dispatchHeld();
+    if (this.#held.length > 0 || this.#isFull) return;
     this.#isPaused = false;
     this.#owner.resume(this);
   }
@@ -307,18 +310,23 @@ export class StreamTask implements TaskReplicationsOwner {
   }
 
   #dispatch(batch: ConsumedBatch, from: number): void {
-    const { topology, clock } = this.#context;
+    const { topology, clock, pool } = this.#context;
     const arrival = clock.monotonic();
     let bytes = 0;
     let next = from;
+    let waitsFor: ConsumedRecord | null = null;
     let needsSchema = false;
-    for (; next < batch.records.length && !needsSchema; next += 1) {
+    for (; next < batch.records.length; next += 1) {
       const record = batch.records[next];
       if (!record || record.offset < this.#position) continue;
+      if (pool.isFull) {
+        waitsFor = record;
+        break;
+      }
       const status = topology.process(record.value);
       if (status === 'schema_needed') {
+        waitsFor = record;
         needsSchema = true;
-        this.#position = record.offset;
         break;
       }
       if (status === 'ok' || status === 'not_in_schema') this.#forward(record, arrival);
@@ -326,13 +334,26 @@ export class StreamTask implements TaskReplicationsOwner {
       this.#results.set(status, (this.#results.get(status) ?? 0) + 1);
       bytes += (record.value?.length ?? 0) + (record.key?.length ?? 0);
     }
-    if (!needsSchema) this.#position = batch.nextOffset;
+    this.#position = waitsFor?.offset ?? batch.nextOffset;
     this.#window.dispatched(this.#position, next - from, bytes);
     this.#flushResults();
     this.replications.onDispatched(arrival);
     void this.#parked.store();
-    if (needsSchema) this.#holdForSchema(batch, next);
+    if (waitsFor) this.#held.push({ batch, from: next });
+    if (needsSchema) void this.#loadSchema(topology.schemaId);
     this.#maybePause();
+  }
+
+  /** In order, until one of them must wait again. */
+  #dispatchHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const [i, { batch, from }] of held.entries()) {
+      this.#dispatch(batch, from);
+      if (this.#held.length === 0) continue;
+      this.#held.push(...held.slice(i + 1));
+      return;
+    }
   }
 
   #forward({ offset, timestamp }: ConsumedRecord, arrival: number): void {
@@ -368,14 +389,9 @@ export class StreamTask implements TaskReplicationsOwner {
     });
   }
 
-  /** Nothing behind the record is dispatched before its schema is known, so that order holds. */
-  #holdForSchema(batch: ConsumedBatch, from: number): void {
-    this.#held.push({ batch, from });
-    this.#pause();
-    void this.#loadSchema(this.#context.topology.schemaId);
-  }
-
+  /** Nothing behind the record that needs the schema is dispatched before it is known, so that order holds. */
   async #loadSchema(schemaId: number): Promise<void> {
+    this.#isLoadingSchema = true;
     const { schemas, clock, logger } = this.#context;
     const { signal } = this.#closing;
     for (let attempt = 0; !signal.aborted; attempt += 1) {
@@ -391,15 +407,8 @@ export class StreamTask implements TaskReplicationsOwner {
       await sleep(clock, SCHEMA_RETRY_MS, signal);
     }
     if (signal.aborted) return;
-    const held = this.#held;
-    this.#held = [];
-    for (const [i, { batch, from }] of held.entries()) {
-      this.#dispatch(batch, from);
-      if (this.#held.length > 0) {
-        this.#held.push(...held.slice(i + 1));
-        return;
-      }
-    }
+    this.#isLoadingSchema = false;
+    this.#dispatchHeld();
     this.maybeResume();
   }
 
@@ -414,15 +423,13 @@ export class StreamTask implements TaskReplicationsOwner {
     this.#results.clear();
   }
 
-  #maybePause(): void {
-    if (this.#window.isFull || this.#context.pool.isFull) {
-      this.#pause();
-      this.#owner.commitSoon();
-    }
+  get #isFull(): boolean {
+    return this.#window.isFull || this.#context.pool.isFull;
   }
 
-  #pause(): void {
-    if (this.#isPaused) return;
+  #maybePause(): void {
+    if (this.#isFull) this.#owner.commitSoon();
+    if (this.#isPaused || (!this.#isFull && this.#held.length === 0)) return;
     this.#isPaused = true;
     this.#owner.pause(this);
   }

@@ -32,8 +32,8 @@ export interface SimulationOptions {
 
 const TRACE_LINES = 60;
 const LONGEST_UNREST_MS = 420_000;
-/** Beyond the limit: what was fetched is taken up, and segments have size classes. */
-const MEMORY_SLACK_BYTES = 4 * 1024 * 1024;
+/** Beyond the limit: one record may begin a segment of each route, and this is the largest class of them. */
+const SEGMENT_BYTES = 1536 * 1024;
 const LONGEST_WAIT_MS = 3_000;
 const CALLS = [
   'send',
@@ -620,7 +620,8 @@ class Simulation {
 
   async #checkMemory(instance: SimulatedInstance): Promise<void> {
     const held = await instance.heldBytes();
-    if (held > this.#scenario.memoryBytes + MEMORY_SLACK_BYTES)
+    const { memoryBytes, replications } = this.#scenario;
+    if (held > memoryBytes + replications * SEGMENT_BYTES)
       this.#violated(`${instance.process.name} holds ${held} bytes`);
     if (held < 0) this.#violated(`${instance.process.name} has given more bytes back than it had`);
   }
