@@ -9,6 +9,7 @@ import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
 import { DeadLetters } from './dead-letters.ts';
+import type { Destination } from './destination.ts';
 import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { registerGauges } from './gauges.ts';
@@ -16,6 +17,7 @@ import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafk
 import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
+import { memoryHogs } from './memory-hogs.ts';
 import type { EngineMetrics } from './metrics.ts';
 import { ReplicationControl } from './replication-control.ts';
 import type { SchemaLoader } from './schema-loader.ts';
@@ -53,6 +55,7 @@ const LAST_ATTEMPTS_MS = 2_000;
 /** A coordinator that doesn't answer must not keep the process from ending. */
 const LAST_COMMIT_MS = 2_500;
 const LAGGARD_CHECK_MS = 100;
+const NOBODY: ReadonlySet<Destination> = new Set();
 
 /** How many partitions each topic has, by its name. */
 type PartitionCounts = ReadonlyMap<string, number>;
@@ -124,6 +127,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
+  #detachedLanes = 0;
   readonly #destinations: Destinations;
   readonly #assignment: TaskAssignment;
   readonly #consumer: GroupConsumer;
@@ -382,8 +386,13 @@ export class ReplicationApplication implements StreamTaskOwner {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       await sleep(clock, LAGGARD_CHECK_MS, signal);
+      const tasks = [...this.#assignment.tasks];
+      const lanes = tasks.flatMap((task) => [...task.lanes]);
       const active = table.activeCount;
-      for (const task of this.#assignment.tasks) task.replications.detachLaggards(clock.monotonic(), active);
+      this.#detachedLanes = lanes.filter(({ isDetached }) => isDetached).length;
+      const live = lanes.filter(({ isDetached }) => !isDetached);
+      const hogs = this.#pool.isFull ? memoryHogs(live, active, this.#pool.limitBytes) : NOBODY;
+      for (const { replications } of tasks) replications.detachLaggards(clock.monotonic(), active, hogs);
     }
   }
 
@@ -411,6 +420,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       window: { maxRecords: delivery.windowRecords, maxBytes: delivery.windowBytes },
       detachAfterMs: delivery.detachAfterMs,
       pool: this.#pool,
+      detachedLanes: () => this.#detachedLanes,
       linger: this.#linger,
       metrics,
       clock,

@@ -16,7 +16,8 @@ import type { SchemaLoader } from './schema-loader.ts';
 const READ_WAIT_MS = 100;
 /** A lane that has this much before it takes part in no further read: two requests, so that it never waits for a read. */
 const LANE_BACKLOG_RECORDS = 2_000;
-const LANE_BACKLOG_BYTES = 4 * 1024 * 1024;
+const MOST_LANE_BACKLOG_BYTES = 4 * 1024 * 1024;
+const LEAST_LANE_BACKLOG_BYTES = 256 * 1024;
 /** A lane that is detached again and again stays with its replay for a while, twice as long each time. */
 const FLAP_FORGOTTEN_MS = 10 * 60_000;
 const FIRST_STAY_MS = 5_000;
@@ -41,6 +42,8 @@ export interface CatchUpOwner {
   replayLimit(lane: Lane): number;
   /** Memory for replays is short. */
   readonly isShortOfMemory: boolean;
+  /** What a lane may hold of it, in bytes. */
+  readonly memoryShare: number;
   /** The lane has caught up: it follows the live mutations from `position` on. */
   attach(lane: Lane): void;
   /** Retention has passed the lane's position: `[from, to)` is lost. */
@@ -264,7 +267,11 @@ export class CatchUp {
       this.#owner.commitSoon();
       return false;
     }
-    return lane.pending < LANE_BACKLOG_RECORDS && lane.heldBytes < LANE_BACKLOG_BYTES;
+    return lane.pending < LANE_BACKLOG_RECORDS && lane.heldBytes < this.#laneBacklogBytes;
+  }
+
+  get #laneBacklogBytes(): number {
+    return Math.min(MOST_LANE_BACKLOG_BYTES, Math.max(LEAST_LANE_BACKLOG_BYTES, this.#owner.memoryShare));
   }
 
   /** Reads once and hands the pass's lanes what they want of it. */

@@ -4,12 +4,12 @@ import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { Lane } from './lane.ts';
 import { SegmentLog } from './segment-log.ts';
-import type { SegmentPool } from './segment-pool.ts';
+import type { SegmentLender } from './segment-pool.ts';
 import type { RecordOrigin } from './segment.ts';
 
 export interface FanOutContext {
   readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
-  readonly pool: SegmentPool;
+  readonly pool: SegmentLender;
 }
 
 /** Who reads the logs: the replication's lane, or null when it doesn't take part. */

@@ -1,7 +1,7 @@
 import { murmur2 } from '../schemas/murmur2.ts';
 import type { MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder } from '../schemas/operation-encoder.ts';
-import type { SegmentPool } from './segment-pool.ts';
+import type { SegmentLender } from './segment-pool.ts';
 import { Segment, type RecordOrigin } from './segment.ts';
 
 const SMALLEST_SEGMENT_BYTES = 16 * 1024;
@@ -27,12 +27,12 @@ export interface SegmentReader {
 export class SegmentLog {
   readonly #encoder: OperationEncoder;
   readonly #orderingLanes: number;
-  readonly #pool: SegmentPool;
+  readonly #pool: SegmentLender;
   readonly #open = new Map<number, { segment: Segment; drained: number }>();
   #readers: readonly SegmentReader[] = [];
   #nextBytes = SMALLEST_SEGMENT_BYTES;
 
-  constructor(encoder: OperationEncoder, orderingLanes: number, pool: SegmentPool) {
+  constructor(encoder: OperationEncoder, orderingLanes: number, pool: SegmentLender) {
     this.#encoder = encoder;
     this.#orderingLanes = orderingLanes;
     this.#pool = pool;

@@ -1,5 +1,7 @@
 /** The memory of one segment: encoded operations and, for each entry, where it ends and what it is. */
 export interface SegmentStorage {
+  /** Whether it counts as memory of replays now. */
+  isReplayed: boolean;
   readonly data: Buffer;
   /** End of entry `i` in `data`. */
   readonly ends: Int32Array;
@@ -21,22 +23,37 @@ const CLASSES = [
 ] as const;
 
 const KEPT_BYTES_PER_CLASS = 48 * 1024 * 1024;
+/** Less than what must be free before live mutations go on, or replays could stop them for good. */
+const REPLAY_SHARE = 1 / 4;
+
+/** Where the segments of one stream of mutations get their memory. */
+export interface SegmentLender {
+  /** A storage with at least `minBytes`, and of at least the size class of `preferredBytes`. */
+  acquire(minBytes: number, preferredBytes: number): SegmentStorage;
+}
 
 /**
  * Lends storages to segments and counts what the process holds against `DELIVERY_MEMORY_MB`.
  *
  * Big buffers are used again: a fresh one for every request costs four times the copying itself, nearly all of it
  * garbage collection. The limit is a signal (`isFull`), asked before every record: what one record takes for all its
- * routes may still exceed it.
+ * routes may still exceed it. Replays of detached replications have a quarter of it, so that they never fill what live
+ * mutations need.
  */
-export class SegmentPool {
+export class SegmentPool implements SegmentLender {
+  /** For segments of replays. */
+  readonly replays: SegmentLender = {
+    acquire: (minBytes, preferredBytes) => this.#acquire(minBytes, preferredBytes, true),
+  };
   readonly #limitBytes: number;
   readonly #free: SegmentStorage[][] = CLASSES.map(() => []);
   readonly #onRelieved: () => void;
   #heldBytes = 0;
+  #replayedBytes = 0;
   #isFull = false;
+  #areReplaysFull = false;
 
-  /** `onRelieved` is called when, after having been full, half of the limit is free again. */
+  /** `onRelieved` is called when, after having been full, half of the limit is free again; the same for replays. */
   constructor(limitBytes: number, onRelieved: () => void) {
     this.#limitBytes = limitBytes;
     this.#onRelieved = onRelieved;
@@ -46,17 +63,37 @@ export class SegmentPool {
     return this.#heldBytes;
   }
 
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
   get isFull(): boolean {
     return this.#isFull;
   }
 
-  /** A storage with at least `minBytes`, and of at least the size class of `preferredBytes`. */
+  /** Whether replays may read on. */
+  get mayReplay(): boolean {
+    return !this.#isFull && !this.#areReplaysFull;
+  }
+
+  /** What one of so many lanes may hold of a replay: half of the replays' memory is left for those to come. */
+  replayShare(lanes: number): number {
+    return (this.#limitBytes * REPLAY_SHARE) / 2 / Math.max(1, lanes);
+  }
+
   acquire(minBytes: number, preferredBytes: number): SegmentStorage {
+    return this.#acquire(minBytes, preferredBytes, false);
+  }
+
+  #acquire(minBytes: number, preferredBytes: number, isReplayed: boolean): SegmentStorage {
     const wanted = Math.max(minBytes, Math.min(preferredBytes, CLASSES[CLASSES.length - 1]?.bytes ?? 0));
     const index = CLASSES.findIndex(({ bytes }) => bytes >= wanted);
     const storage = this.#free[index]?.pop() ?? makeStorage(CLASSES[index] ?? { bytes: wanted, entries: 1 });
+    storage.isReplayed = isReplayed;
     this.#heldBytes += storage.data.length;
     if (this.#heldBytes >= this.#limitBytes) this.#isFull = true;
+    if (isReplayed) this.#replayedBytes += storage.data.length;
+    if (this.#replayedBytes >= this.#limitBytes * REPLAY_SHARE) this.#areReplaysFull = true;
     return storage;
   }
 
@@ -66,15 +103,19 @@ export class SegmentPool {
     const free = this.#free[index];
     if (free && free.length * storage.data.length < KEPT_BYTES_PER_CLASS) free.push(storage);
     this.#heldBytes -= storage.data.length;
-    if (this.#isFull && this.#heldBytes < this.#limitBytes / 2) {
-      this.#isFull = false;
-      this.#onRelieved();
-    }
+    if (storage.isReplayed) this.#replayedBytes -= storage.data.length;
+    const isRelieved = this.#isFull && this.#heldBytes < this.#limitBytes / 2;
+    const areReplaysRelieved =
+      this.#areReplaysFull && this.#replayedBytes < (this.#limitBytes * REPLAY_SHARE) / 2;
+    if (isRelieved) this.#isFull = false;
+    if (areReplaysRelieved) this.#areReplaysFull = false;
+    if (isRelieved || areReplaysRelieved) this.#onRelieved();
   }
 }
 
 function makeStorage({ bytes, entries }: { bytes: number; entries: number }): SegmentStorage {
   return {
+    isReplayed: false,
     data: Buffer.allocUnsafeSlow(bytes),
     ends: new Int32Array(entries),
     kinds: new Uint8Array(entries),

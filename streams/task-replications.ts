@@ -5,6 +5,7 @@ import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import { CatchUp, type CatchUpContext, type CatchUpOwner } from './catch-up.ts';
 import type { OwnPosition, OwnPositionKind } from './commit-metadata.ts';
+import type { Destination } from './destination.ts';
 import { FanOut } from './fan-out.ts';
 import type { TopicPartition } from './kafka-port.ts';
 import type { Lane, LaneOwner } from './lane.ts';
@@ -18,9 +19,11 @@ const DOWN_AFTER_FAILURES = 3;
 /** How long a lane may be half a window behind while others wait. */
 const LAG_GRACE_MS = 1_000;
 
-export interface TaskReplicationsContext extends LanesContext, CatchUpContext {
+export interface TaskReplicationsContext extends LanesContext, Omit<CatchUpContext, 'pool'> {
   /** How far a replay may go beyond the last acknowledged commit. */
   readonly window: { readonly maxRecords: number };
+  /** Lanes of all partitions of this instance that are detached. */
+  readonly detachedLanes: () => number;
   /** A lane that delivers nothing for so long is detached. */
   readonly detachAfterMs: number;
   readonly stanceOf: (config: ReplicationConfig) => Stance;
@@ -89,7 +92,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     this.#owner = owner;
     this.#lanes = new Lanes(context, this);
     this.#fanOut = new FanOut(context, (config) => this.#lanes.liveLaneOf(config));
-    this.#catchUp = new CatchUp(context, this);
+    this.#catchUp = new CatchUp({ ...context, pool: context.pool.replays }, this);
   }
 
   get position(): number {
@@ -219,10 +222,10 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /**
    * Called ten times a second. Detaches lanes that deliver nothing for longer than their grace, and those that have held
-   * half a window for a second while others waited for them: a replication that is through with nearly everything, or
-   * whose mutations haven't come yet (`activeReplications` are all that the table knows).
+   * half a window, or the memory (`memoryHogs`), for a second while others waited for them: a replication that is through
+   * with nearly everything, or whose mutations haven't come yet (`activeReplications` are all that the table knows).
    */
-  detachLaggards(nowMs: number, activeReplications: number): void {
+  detachLaggards(nowMs: number, activeReplications: number, memoryHogs: ReadonlySet<Destination>): void {
     const { detachAfterMs, window } = this.#context;
     const live = [...this.#activeLanes].filter(
       (lane) =>
@@ -234,7 +237,10 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     for (const lane of live) {
       if (nowMs - lane.lastProgressMs >= detachAfterMs) {
         this.#detach(lane, 'it stands still');
-      } else if (!isAnyNear || distance(lane) < window.maxRecords / 2) {
+      } else if (
+        !memoryHogs.has(lane.destination) &&
+        (!isAnyNear || distance(lane) < window.maxRecords / 2)
+      ) {
         this.#lagsSinceMs.delete(lane);
       } else {
         const sinceMs = this.#lagsSinceMs.get(lane) ?? nowMs;
@@ -301,7 +307,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   laneFailed(lane: Lane): void {
     if (!lane.isDetached) return;
-    if (lane.destination.admission.failures >= DOWN_AFTER_FAILURES || this.#context.pool.isFull)
+    if (lane.destination.admission.failures >= DOWN_AFTER_FAILURES || this.isShortOfMemory)
       this.#catchUp.restart(lane);
   }
 
@@ -316,7 +322,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   }
 
   get isShortOfMemory(): boolean {
-    return this.#context.pool.isFull;
+    return !this.#context.pool.mayReplay;
+  }
+
+  get memoryShare(): number {
+    return this.#context.pool.replayShare(this.#context.detachedLanes());
   }
 
   attach(lane: Lane): void {
