@@ -30,6 +30,7 @@ export const faults = {
 };
 
 export default {
+  testTimeout: 30_000,
   // Most integration tests wait for most of their time. More at once would make their processes late on two cores.
   maxWorkers: 2,
   projects: [

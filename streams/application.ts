@@ -19,6 +19,7 @@ import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import { memoryHogs } from './memory-hogs.ts';
 import type { EngineMetrics } from './metrics.ts';
+import { ReplayTurns } from './replay-turns.ts';
 import { ReplicationControl } from './replication-control.ts';
 import type { SchemaLoader } from './schema-loader.ts';
 import { SegmentPool } from './segment-pool.ts';
@@ -127,6 +128,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
+  readonly #turns: ReplayTurns;
   #detachedLanes = 0;
   readonly #destinations: Destinations;
   readonly #assignment: TaskAssignment;
@@ -154,6 +156,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#stateSinceMs = clock.now();
     this.#failed.promise.catch(() => undefined);
     this.#linger = new Linger(clock);
+    this.#turns = new ReplayTurns(clock);
     this.#pool = new SegmentPool(delivery.memoryBytes, () => {
       for (const task of this.#assignment.tasks) task.maybeResume();
     });
@@ -421,6 +424,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       detachAfterMs: delivery.detachAfterMs,
       pool: this.#pool,
       detachedLanes: () => this.#detachedLanes,
+      turns: this.#turns,
       linger: this.#linger,
       metrics,
       clock,
@@ -451,6 +455,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');
     this.#lease.suspend();
+    for (const task of tasks) task.replications.detachUndelivered();
     await this.#assignment.untilQuiet(LAST_ATTEMPTS_MS);
     await Promise.race([this.#commits.commitLast(), sleep(clock, LAST_COMMIT_MS, never)]);
     this.#writing.abort();

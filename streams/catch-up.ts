@@ -10,6 +10,7 @@ import { FanOut, type FanOutContext } from './fan-out.ts';
 import type { ConsumedBatch, PartitionReader, TopicPartition } from './kafka-port.ts';
 import type { Lane } from './lane.ts';
 import type { Logger } from './logger.ts';
+import type { ReplayTurns } from './replay-turns.ts';
 import { identityOf } from './replication-identity.ts';
 import type { SchemaLoader } from './schema-loader.ts';
 
@@ -27,6 +28,7 @@ export interface CatchUpContext extends FanOutContext {
   readonly table: ReplicationTable;
   readonly decoder: MutationDecoder;
   readonly reader: PartitionReader;
+  readonly turns: ReplayTurns;
   readonly schemas: SchemaLoader;
   readonly clock: Clock;
   readonly random: Random;
@@ -276,7 +278,7 @@ export class CatchUp {
 
   /** Reads once and hands the pass's lanes what they want of it. */
   async #advance(pass: Pass): Promise<void> {
-    const { reader, clock } = this.#context;
+    const { reader, clock, turns } = this.#context;
     const { scope } = this.#owner;
     const from = pass.position;
     let batch: ConsumedBatch;
@@ -288,6 +290,7 @@ export class CatchUp {
       this.#moveTo(pass, start);
       return;
     }
+    await turns.next(this.#closing.signal);
     if (this.#closing.signal.aborted || !this.#passes.includes(pass)) return;
     if (batch.nextOffset === from) {
       await sleep(clock, READ_WAIT_MS, this.#closing.signal);

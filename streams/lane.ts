@@ -111,6 +111,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     return this.#countedFrom;
   }
 
+  /** The lane could not send for a reason that isn't its destination's: its grace begins anew. */
+  restartGrace(nowMs: number): void {
+    this.#lastProgressMs = nowMs;
+  }
+
   /** When something was last delivered, or began to wait, on the monotonic clock. */
   get lastProgressMs(): number {
     return this.#lastProgressMs;

@@ -231,6 +231,13 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       (lane) =>
         !lane.isDetached && lane.position !== null && !this.#lanes.hasOpenGap(lane.destination.config),
     );
+    if (!this.#owner.mayAttempt()) {
+      for (const lane of live) {
+        lane.restartGrace(nowMs);
+        this.#lagsSinceMs.delete(lane);
+      }
+      return;
+    }
     const distance = (lane: Lane): number => this.position - (lane.position ?? this.position);
     const isAnyNear =
       activeReplications > live.length || live.some((lane) => distance(lane) <= window.maxRecords / 8);
@@ -264,6 +271,16 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       reports.set(config.id, this.#reportOf(config.id, isPaused ? 'PAUSED' : 'STOPPED', position));
     }
     return [...reports.values()];
+  }
+
+  /**
+   * The partition is given up: who hasn't got everything gets a position of its own, so that the others aren't sent again
+   * what they have.
+   */
+  detachUndelivered(): void {
+    for (const lane of this.#activeLanes)
+      if (!lane.isDetached && lane.position !== null && !this.#lanes.hasOpenGap(lane.destination.config))
+        lane.detach(this.position);
   }
 
   /** Feeds detached replications no more; what they have is still delivered. */

@@ -188,7 +188,8 @@ export class KafkajsGroupConsumer implements GroupConsumer {
   }
 
   async #coordinator(): Promise<{ cluster: Cluster; coordinator: Coordinator }> {
-    const group = this.#group();
-    return { cluster: group.cluster, coordinator: await group.offsetManager.getCoordinator() };
+    const { cluster, offsetManager } = this.#group();
+    if (!offsetManager) throw new Error('the consumer has not joined the group yet');
+    return { cluster, coordinator: await offsetManager.getCoordinator() };
   }
 }

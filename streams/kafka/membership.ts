@@ -19,7 +19,8 @@ export interface KafkajsGroup {
   readonly groupId: string;
   readonly memberId: string | null;
   readonly generationId: number | null;
-  readonly offsetManager: { getCoordinator(): Promise<Coordinator> };
+  /** Null before the first sync. */
+  readonly offsetManager: { getCoordinator(): Promise<Coordinator> } | null;
   lastRequest: number;
 }
 

@@ -95,6 +95,40 @@ test('a slow destination is detached when the others would have to wait for it, 
   expect(await driver.metric('detaches_total', { replication_id: 'stuck' })).toBe(1);
 });
 
+test('a stop commits what was delivered, and a position of its own for who has not got everything', async () => {
+  const driver = aDriver();
+  await driver.configure('good', {});
+  await driver.configure('stuck', {});
+  await driver.start();
+  driver.sinks.script('stuck', unavailable);
+  for (let n = 0; n < 10; n += 1) driver.produce(activity(n));
+  await driver.run(2_000);
+  const closed = driver.application.close(1_000);
+  await driver.clock.advance(15_000);
+  await closed;
+  expect(driver.kafka.committed(driver.partition())?.offset).toBe(10);
+  expect(ownPositions(driver)).toMatchObject([{ position: 0, kind: 'DETACHED' }]);
+});
+
+test('nobody is detached for what was not sent in a quiet time', async () => {
+  const first = aDriver({ windowRecords: 100 });
+  await first.configure('a', {});
+  await first.configure('other', { datamart_id: '7' });
+  await first.start();
+  first.produce(activity(0));
+  await first.run(1_500);
+  await first.kill();
+  const { kafka, clock, sinks } = first;
+  const second = aDriver({ windowRecords: 100, kafka, clock, sinks });
+  await second.start();
+  for (let n = 1; n < 91; n += 1) second.produce(activity(n));
+  await second.run(9_000);
+  expect(received(second, 'a')).toEqual([0]);
+  await second.run(2_000);
+  expect(received(second, 'a')).toEqual(upTo(91));
+  expect(await second.metric('detaches_total', { replication_id: 'a' })).toBeUndefined();
+});
+
 test('a destination that is alone waits: the partition stops at its window instead', async () => {
   const driver = aDriver({ windowRecords: 100 });
   await driver.configure('only', {});
