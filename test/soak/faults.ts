@@ -35,6 +35,10 @@ const PAUSED_MS = [3_000, 30_000] as const;
 const MAX_ADDED = 2;
 const ACTIVATION_TIMEOUT_MS = 120_000;
 const RETRY_MS = 1_000;
+/** Of the faults of hosts: after the others the next one may come before they are made good. */
+const AWAITED_SHARE = 0.6;
+const RECOVERY_TIMEOUT_MS = 90_000;
+const RECOVERY_POLL_MS = 250;
 
 export interface FaultOptions {
   readonly seed: number;
@@ -45,6 +49,8 @@ export interface FaultOptions {
   readonly lasting: readonly SoakDestination[];
   readonly produced: ProducedDocuments;
   readonly recoveries: Recoveries;
+  /** Mutations a second. */
+  readonly rate: number;
   readonly onFault: (text: string) => void;
 }
 
@@ -112,7 +118,7 @@ export class Faults {
   #hostFault(random: SeededRandom): Promise<void> {
     return this.#undisturbed(async () => {
       if (this.#stopping.signal.aborted) return;
-      const { instances, recoveries, produced, onFault } = this.#options;
+      const { instances, recoveries, produced, rate, onFault } = this.#options;
       const fault = random.pick(HOST_FAULTS);
       const slot = random.below(instances.count);
       const healthy = (): readonly SoakDestination[] => this.active.filter((each) => !this.#busy.has(each));
@@ -124,7 +130,8 @@ export class Faults {
         case 'terminate': {
           const downMs = within(random, DOWN_MS);
           onFault(`${fault} instance ${slot + 1}, start it after ${seconds(downMs)}`);
-          recoveries.healed(fault, produced.length, healthy());
+          // What comes in the first second without it others have to deliver.
+          recoveries.healed(fault, produced.length + rate, healthy());
           await instances[fault](slot);
           await this.#wait(downMs);
           await instances.startAgain(slot);
@@ -153,7 +160,14 @@ export class Faults {
           this.#options.destinations.pubsub.dropConnections();
           recoveries.healed(fault, produced.length, healthy());
       }
+      if (random.chance(AWAITED_SHARE)) await this.#untilRecovered();
     });
+  }
+
+  async #untilRecovered(): Promise<void> {
+    const endMs = performance.now() + RECOVERY_TIMEOUT_MS;
+    while (!this.#options.recoveries.isDone && performance.now() < endMs && !this.#stopping.signal.aborted)
+      await this.#wait(RECOVERY_POLL_MS);
   }
 
   async #bounceBroker(fault: 'broker clean' | 'broker hard', awayMs: number): Promise<void> {

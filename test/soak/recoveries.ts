@@ -43,6 +43,11 @@ export class Recoveries {
     this.#open.clear();
   }
 
+  /** Whether there is nothing left to wait for. */
+  get isDone(): boolean {
+    return this.#open.size === 0;
+  }
+
   check(): void {
     for (const recovery of this.#open) {
       for (const destination of recovery.waiting)

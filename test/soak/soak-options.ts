@@ -7,8 +7,10 @@ export interface SoakOptions {
   /** Mutations a second. */
   readonly rate: number;
   readonly instances: number;
-  /** Where the instances' logs go when something is wrong. */
+  /** Where the instances' logs go. */
   readonly logs: string;
+  /** Also when nothing is wrong. */
+  readonly keepsLogs: boolean;
 }
 
 export const USAGE = `npm run soak -- [options]
@@ -17,7 +19,7 @@ export const USAGE = `npm run soak -- [options]
   --seed <n>       which faults come when (drawn); timing still differs from run to run
   --rate <n>       mutations a second (1000)
   --instances <n>  processes of the program (2)
-  --logs <folder>  where the instances' logs go when something is wrong (soak-logs)
+  --logs <folder>  where the instances' logs go (soak-logs, and there only when something is wrong)
   --help
 
 Runs an Apache Kafka of its own, the program, and fakes of the destinations, with constant load and random faults, and
@@ -33,7 +35,7 @@ export function parseSoakOptions(args: readonly string[]): SoakOptions | null {
       seed: { type: 'string' },
       rate: { type: 'string', default: '1000' },
       instances: { type: 'string', default: '2' },
-      logs: { type: 'string', default: 'soak-logs' },
+      logs: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -43,7 +45,8 @@ export function parseSoakOptions(args: readonly string[]): SoakOptions | null {
     seed: numberOf('--seed', values.seed ?? String(Math.floor(Math.random() * 1_000_000)), 0),
     rate: numberOf('--rate', values.rate, 20),
     instances: numberOf('--instances', values.instances, 1),
-    logs: values.logs,
+    logs: values.logs ?? 'soak-logs',
+    keepsLogs: values.logs !== undefined,
   };
 }
 

@@ -64,6 +64,7 @@ export async function runSoak(options: SoakOptions, print: (line: string) => voi
     lasting,
     produced,
     recoveries,
+    rate,
     onFault: (text) => print(`${clock()}  ${text}`),
   });
   const topic = { topic: deployment.mutations, partitions: PARTITIONS };
@@ -121,10 +122,11 @@ export async function runSoak(options: SoakOptions, print: (line: string) => voi
   });
   for (const line of lines) print(line);
   print(`largest RSS of the soak itself ${(process.resourceUsage().maxRSS / 1_024).toFixed(0)} MB`);
-  if (!isGood) {
+  if (!isGood || options.keepsLogs) {
     await instances.saveLogs(options.logs);
-    print(`the instances’ logs are in ${options.logs}; again: npm run soak -- --seed ${seed}`);
+    print(`the instances’ logs are in ${options.logs}`);
   }
+  if (!isGood) print(`again: npm run soak -- --minutes ${options.minutes} --rate ${rate} --seed ${seed}`);
   return isGood;
 }
 
