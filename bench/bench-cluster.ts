@@ -36,6 +36,8 @@ export interface ReplicationSet {
 
 /** The real Kafka of a bench, with what is in it. */
 export class BenchCluster implements AsyncDisposable {
+  /** Of the embedded broker; null when another one is used. */
+  readonly brokerPid: number | null;
   readonly #brokers: readonly string[];
   readonly #stop: () => Promise<void>;
   readonly #directory: string;
@@ -50,8 +52,14 @@ export class BenchCluster implements AsyncDisposable {
   #groups = 0;
   #emptyTopics = 0;
 
-  private constructor(brokers: readonly string[], directory: string, stop: () => Promise<void>) {
+  private constructor(
+    brokers: readonly string[],
+    brokerPid: number | null,
+    directory: string,
+    stop: () => Promise<void>,
+  ) {
     this.#brokers = brokers;
+    this.brokerPid = brokerPid;
     this.#directory = directory;
     this.#stop = stop;
     const settings = loadSettings({
@@ -71,7 +79,8 @@ export class BenchCluster implements AsyncDisposable {
     const embedded = given === '' ? await startKafka() : null;
     const directory = await mkdtemp(join(tmpdir(), 'datamart-replication-bench-'));
     await writeFile(join(directory, CREDENTIALS_FILE), serviceAccount());
-    const cluster = new BenchCluster(embedded?.brokers ?? given.split(','), directory, async () => {
+    const brokers = embedded?.brokers ?? given.split(',');
+    const cluster = new BenchCluster(brokers, embedded?.pid ?? null, directory, async () => {
       await embedded?.stop();
       await rm(directory, { recursive: true, force: true });
     });

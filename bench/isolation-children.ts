@@ -69,7 +69,7 @@ export class IsolationFake implements AsyncDisposable {
 /** The producer's process. */
 export class IsolationProducer implements AsyncDisposable {
   readonly #child: ChildProcess;
-  #report: ProducerReport = { produced: 0, lateMs: 0 };
+  #report: ProducerReport = { produced: 0, lateMs: 0, cpuMicros: 0 };
   #maxLateMs = 0;
 
   constructor(job: ProducerJob) {
@@ -82,6 +82,10 @@ export class IsolationProducer implements AsyncDisposable {
 
   get produced(): number {
     return this.#report.produced;
+  }
+
+  get cpuMicros(): number {
+    return this.#report.cpuMicros;
   }
 
   /** The greatest lateness since it was asked last. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type {
@@ -19,8 +20,8 @@ export interface Phase {
   readonly cores: number;
   /** How many the fake used. */
   readonly fakeCores: number;
-  /** How many were busy, whoever it was. */
-  readonly busyCores: number;
+  /** How many were busy with what is no part of the bench. */
+  readonly otherCores: number;
   /** From the time at which a mutation was due until the healthy fakes had it; ms. */
   readonly delayP50: number;
   readonly delayP99: number;
@@ -37,14 +38,16 @@ export interface PhaseSources {
   readonly fake: IsolationFake;
   readonly processor: IsolationProcessor;
   readonly producer: IsolationProducer;
+  readonly brokerPid: number | null;
 }
 
 const POLL_MS = 500;
+const TICKS_PER_SECOND = 100;
 
 /** Measures what happens while `until` runs; it is asked twice a second whether the phase is over. */
 export async function measurePhase(
   name: string,
-  { fake, processor, producer }: PhaseSources,
+  { fake, processor, producer, brokerPid }: PhaseSources,
   isOver: (elapsedMs: number) => boolean | Promise<boolean>,
 ): Promise<Phase> {
   const before = await fake.snapshot();
@@ -52,7 +55,8 @@ export async function measurePhase(
   const start = await processor.gauges();
   const producedBefore = producer.produced;
   producer.takeMaxLateMs();
-  const busyBefore = busySeconds();
+  const sidelines = (): number => producer.cpuMicros / 1_000_000 + ownSeconds() + secondsOf(brokerPid);
+  const othersBefore = busySeconds() - sidelines();
   let maxRssBytes = 0;
   let maxHeapBytes = 0;
   let maxExternalBytes = 0;
@@ -70,6 +74,8 @@ export async function measurePhase(
   const after = await fake.snapshot();
   const seconds = (performance.now() - startMs) / 1_000;
   const cpuSeconds = (await processor.gauges()).cpuSeconds - start.cpuSeconds;
+  const fakeSeconds = (after.cpuMicros - before.cpuMicros) / 1_000_000;
+  const otherSeconds = busySeconds() - sidelines() - othersBefore - cpuSeconds - fakeSeconds;
   const counts = Object.entries(after.counts).map(
     ([topic, count]) => [topic, count - (before.counts[topic] ?? 0)] as const,
   );
@@ -79,8 +85,8 @@ export async function measurePhase(
     rates: new Map(counts.map(([topic, count]) => [topic, count / seconds])),
     messagesPerCpuSecond: counts.reduce((sum, [, count]) => sum + count, 0) / cpuSeconds,
     cores: cpuSeconds / seconds,
-    fakeCores: (after.cpuMicros - before.cpuMicros) / 1_000_000 / seconds,
-    busyCores: (busySeconds() - busyBefore) / seconds,
+    fakeCores: fakeSeconds / seconds,
+    otherCores: Math.max(0, otherSeconds / seconds),
     delayP50: quantile(after, 0.5),
     delayP99: quantile(after, 0.99),
     producedPerSecond: (producer.produced - producedBefore) / seconds,
@@ -108,6 +114,24 @@ function busySeconds(): number {
   return (
     cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1_000
   );
+}
+
+function ownSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000_000;
+}
+
+/** CPU time of another process, where the system tells it in /proc; 0 elsewhere. */
+function secondsOf(pid: number | null): number {
+  if (pid === null) return 0;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The command's name, in brackets, may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  } catch {
+    return 0;
+  }
 }
 
 function quantile({ delays }: FakeSnapshot, share: number): number {

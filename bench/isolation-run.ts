@@ -68,7 +68,7 @@ export async function runIsolation(
   const feeding = setInterval(() => producer.tellDelivered(fake.leastOf(healthy)), FEED_MS);
   stack.defer(() => clearInterval(feeding));
 
-  const sources = { fake, processor, producer };
+  const sources = { fake, processor, producer, brokerPid: cluster.brokerPid };
   const { seconds } = options;
   const forSeconds = (length: number) => (elapsedMs: number) => elapsedMs >= length * 1_000;
   const say = (text: string): void => void process.stderr.write(`  ${text}\n`);
