@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SeededRandom } from '../../local/random.ts';
 import { readAll } from '../support/kafka.ts';
 import { Deployment } from '../support/processor-process.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { SoakBroker } from './broker.ts';
 import { FileFollower, HUB_CREDENTIALS, SoakDestinations, type SoakDestination } from './destinations.ts';
 import { Faults } from './faults.ts';
@@ -21,6 +22,7 @@ const DETACH_AFTER_SECONDS = 5;
 const WATCH_MS = 250;
 const PROGRESS_MS = 10_000;
 const REST_TIMEOUT_MS = 300_000;
+const COMMIT_TIMEOUT_MS = 60_000;
 
 /** Runs a soak; resolves with whether every promise was kept. */
 export async function runSoak(options: SoakOptions, print: (line: string) => void): Promise<boolean> {
@@ -99,10 +101,14 @@ export async function runSoak(options: SoakOptions, print: (line: string) => voi
   await load.stop();
   const healedMs = performance.now();
   const isDelivered = (): boolean => faults.active.every(({ ledger }) => ledger.backlog() === 0);
-  await deployment
-    .waitUntilDelivered(isDelivered, REST_TIMEOUT_MS)
-    .catch((error: unknown) => problems.push(`not everything was delivered: ${textOf(error)}`));
+  await waitFor(isDelivered, { timeoutMs: REST_TIMEOUT_MS, message: 'everything to be delivered' }).catch(
+    (error: unknown) => problems.push(textOf(error)),
+  );
   print(`${clock()}  delivered the rest in ${((performance.now() - healedMs) / 1_000).toFixed(1)} s`);
+  await waitFor(() => isCommitted(deployment), {
+    timeoutMs: COMMIT_TIMEOUT_MS,
+    message: 'everything to be committed',
+  }).catch((error: unknown) => problems.push(textOf(error)));
   await finish();
   await instances.stop();
   await file.readOn();
@@ -128,6 +134,14 @@ export async function runSoak(options: SoakOptions, print: (line: string) => voi
   }
   if (!isGood) print(`again: npm run soak -- --minutes ${options.minutes} --rate ${rate} --seed ${seed}`);
   return isGood;
+}
+
+/** Whether offsets and own positions are at the end; a replication that came and went often keeps its own for minutes. */
+async function isCommitted(deployment: Deployment): Promise<boolean> {
+  const partitions = await deployment.progress();
+  return partitions.every(
+    ({ committed, parked, end }) => committed === end && parked.every(({ position }) => position >= end),
+  );
 }
 
 function ledgerOf(destinations: readonly SoakDestination[], id: string): SoakDestination['ledger'] {
