@@ -19,12 +19,14 @@ export class IsolationFake implements AsyncDisposable {
   readonly host: string;
   readonly #child: ChildProcess;
   #counts: Readonly<Record<string, number>> = {};
+  #onSnapshot: (snapshot: FakeSnapshot) => void = () => undefined;
 
   private constructor(child: ChildProcess, port: number) {
     this.#child = child;
     this.host = `127.0.0.1:${port}`;
     child.on('message', (report: FakeReport) => {
       if (report.kind !== 'port') this.#counts = report.counts;
+      if (report.kind === 'snapshot') this.#onSnapshot(report);
     });
   }
 
@@ -50,11 +52,10 @@ export class IsolationFake implements AsyncDisposable {
 
   /** What has arrived so far, and the delays since the last snapshot. */
   async snapshot(): Promise<FakeSnapshot> {
+    const { promise, resolve } = Promise.withResolvers<FakeSnapshot>();
+    this.#onSnapshot = resolve;
     this.#tell({ kind: 'snapshot' });
-    for (;;) {
-      const [report] = (await once(this.#child, 'message')) as [FakeReport];
-      if (report.kind === 'snapshot') return report;
-    }
+    return promise;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -25,6 +25,8 @@ export const VALUE_BYTES = 1_024;
 /** At full load: more than the windows of all partitions hold. */
 const LEAD_RECORDS = 150_000;
 const FEED_MS = 50;
+/** A replication that wasn't detached before the repair has time to be. */
+const SETTLED_MS = 2_000;
 /** What V8 grants itself in a container of 1 GiB, which is what the README asks for; it grows into what there is. */
 const NODE_OPTIONS = '--max-old-space-size=512';
 
@@ -93,7 +95,7 @@ export async function runIsolation(
   let caughtUpSeconds: number | null = null;
   await measure('catch-up', async (elapsedMs) => {
     const { detachedPartitions } = await processor.gauges();
-    const isOver = [...detachedPartitions.values()].every((count) => count === 0);
+    const isOver = elapsedMs >= SETTLED_MS && [...detachedPartitions.values()].every((count) => count === 0);
     if (isOver) caughtUpSeconds = (performance.now() - repairedMs) / 1_000;
     return isOver || elapsedMs >= seconds.catchUp * 1_000;
   });
