@@ -36,6 +36,8 @@ export interface ReplicationSet {
 
 /** The real Kafka of a bench, with what is in it. */
 export class BenchCluster implements AsyncDisposable {
+  /** Of the embedded broker; null when another one is used. */
+  readonly brokerPid: number | null;
   readonly #brokers: readonly string[];
   readonly #stop: () => Promise<void>;
   readonly #directory: string;
@@ -48,9 +50,16 @@ export class BenchCluster implements AsyncDisposable {
   readonly #replicationSets = new Map<string, ReplicationSet>();
   readonly #made = new Set<string>();
   #groups = 0;
+  #emptyTopics = 0;
 
-  private constructor(brokers: readonly string[], directory: string, stop: () => Promise<void>) {
+  private constructor(
+    brokers: readonly string[],
+    brokerPid: number | null,
+    directory: string,
+    stop: () => Promise<void>,
+  ) {
     this.#brokers = brokers;
+    this.brokerPid = brokerPid;
     this.#directory = directory;
     this.#stop = stop;
     const settings = loadSettings({
@@ -70,12 +79,18 @@ export class BenchCluster implements AsyncDisposable {
     const embedded = given === '' ? await startKafka() : null;
     const directory = await mkdtemp(join(tmpdir(), 'datamart-replication-bench-'));
     await writeFile(join(directory, CREDENTIALS_FILE), serviceAccount());
-    const cluster = new BenchCluster(embedded?.brokers ?? given.split(','), directory, async () => {
+    const brokers = embedded?.brokers ?? given.split(',');
+    const cluster = new BenchCluster(brokers, embedded?.pid ?? null, directory, async () => {
       await embedded?.stop();
       await rm(directory, { recursive: true, force: true });
     });
     await Promise.all([cluster.#admin.connect(), cluster.#producer.connect()]);
     return cluster;
+  }
+
+  /** `host:port` of each broker to start from. */
+  get brokers(): readonly string[] {
+    return this.#brokers;
   }
 
   /** The settings of a processor that reads this dataset for these replications; its group is the caller's. */
@@ -168,6 +183,14 @@ export class BenchCluster implements AsyncDisposable {
     return replications;
   }
 
+  /** A mutation topic that holds nothing yet, and is nobody else's. */
+  async emptyTopic(partitions: number): Promise<Pick<Dataset, 'topic'>> {
+    this.#emptyTopics += 1;
+    const dataset = { topic: `bench-${this.#runId}-live-${this.#emptyTopics}` };
+    await this.#makeTopics(dataset, { topic: `bench-${this.#runId}-replications-0` }, partitions);
+    return dataset;
+  }
+
   /** A group's name that was never used. */
   newGroup(): string {
     this.#groups += 1;
@@ -209,6 +232,7 @@ export class BenchCluster implements AsyncDisposable {
   async #makeTopics(
     dataset: Pick<Dataset, 'topic'>,
     replications: Pick<ReplicationSet, 'topic'>,
+    partitions = PARTITIONS,
   ): Promise<void> {
     const settings: Settings = loadSettings({
       env: this.settings(dataset, replications),
@@ -217,7 +241,7 @@ export class BenchCluster implements AsyncDisposable {
     });
     const admin = kafkajsTopicAdmin(settings.kafka, this.#logger);
     try {
-      const options = { partitions: PARTITIONS, replicationFactor: null, isDryRun: false };
+      const options = { partitions, replicationFactor: null, isDryRun: false };
       const { topics, refused } = await createTopics(admin, settings.topics, options);
       if (refused.length > 0) throw new Error(`topics are refused: ${JSON.stringify(refused)}`);
       for (const { topic } of topics) this.#made.add(topic);

@@ -1,8 +1,28 @@
 import { parseArgs } from 'node:util';
 
 /** The parts of the bench. */
-export const BENCHES = ['throughput', 'growth', 'join'] as const;
+export const BENCHES = ['throughput', 'growth', 'join', 'isolation'] as const;
 export type Bench = (typeof BENCHES)[number];
+
+/** With all that the machine can, or with mutations that come when they come. */
+export const LOOPS = ['full', 'open'] as const;
+export type Loop = (typeof LOOPS)[number];
+
+/** How the isolation bench runs. */
+export interface IsolationOptions {
+  readonly loops: readonly Loop[];
+  /** Mutations a second of the open loop; null for half of what full load came to. */
+  readonly rate: number | null;
+  readonly partitions: number;
+  /** How long each phase lasts; the catch-up at most. */
+  readonly seconds: {
+    readonly warmUp: number;
+    readonly healthy: number;
+    readonly fault: number;
+    readonly detached: number;
+    readonly catchUp: number;
+  };
+}
 
 /** What the command line asks for. */
 export interface BenchOptions {
@@ -14,23 +34,29 @@ export interface BenchOptions {
   readonly replications: readonly number[];
   readonly delaysMs: readonly number[];
   readonly foreign: number;
+  readonly isolation: IsolationOptions;
   /** Where CPU profiles of the program go; null for none. */
   readonly profileDirectory: string | null;
 }
 
 /** Shown by `--help`. */
-export const USAGE = `npm run bench -- [throughput] [growth] [join] [options]      (default: all three)
+export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [options]      (default: all)
 
   throughput   CPU time per record of this program beside a tuned hand-written loop
   growth       of this program, with values of 200 B, 1 KB and 4 KB
   join         of this program, without and with foreign replications on the table
+  isolation    what four healthy replications notice of four faulty ones
 
   --runs <n>             alternating runs, of which the median counts (5)
   --records <n>          records that each run measures, a multiple of 8 (200000)
   --replications <list>  replications of the datamart (1,4,16)
   --delays <list>        ms until the fake Pub/Sub answers (0,20)
   --foreign <n>          replications of other datamarts in the join bench (10000)
-  --quick                one run with 40000 records, to see that it works
+  --rate <n>             mutations a second of the isolation bench's open loop (half of what full load came to)
+  --loops <list>         which runs the isolation bench makes; the open one alone needs --rate (full,open)
+  --partitions <n>       of the isolation bench's topic (8)
+  --phases <list>        its seconds of warm-up, health, fault, detachment and, at most, catch-up (15,30,60,20,90)
+  --quick                one run with 40000 records, and short phases, to see that it works
   --profile [directory]  profiles this program instead of comparing it; the directory gets the .cpuprofile files
   --help
 
@@ -51,6 +77,10 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       replications: { type: 'string', default: '1,4,16' },
       delays: { type: 'string', default: '0,20' },
       foreign: { type: 'string', default: '10000' },
+      rate: { type: 'string' },
+      loops: { type: 'string', default: LOOPS.join() },
+      partitions: { type: 'string', default: '8' },
+      phases: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -71,8 +101,29 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
     replications: values.replications.split(',').map((n) => wholeNumber('--replications', n, 1)),
     delaysMs: values.delays.split(',').map((ms) => wholeNumber('--delays', ms, 0)),
     foreign: wholeNumber('--foreign', values.foreign, 1),
+    isolation: {
+      loops: loopsOf(values.loops, values.rate),
+      rate: values.rate === undefined ? null : wholeNumber('--rate', values.rate, 100),
+      partitions: wholeNumber('--partitions', values.partitions, 1),
+      seconds: phaseSeconds(values.phases ?? (values.quick ? '6,6,14,5,40' : '15,30,60,20,90')),
+    },
     profileDirectory: values.profile ?? null,
   };
+}
+
+function loopsOf(text: string, rate: string | undefined): readonly Loop[] {
+  const loops = LOOPS.filter((loop) => text.split(',').includes(loop));
+  if (loops.join() !== text) throw new Error(`--loops must be of ${LOOPS.join()}, it is ${text}`);
+  if (text === 'open' && rate === undefined) throw new Error('--loops open needs --rate');
+  return loops;
+}
+
+function phaseSeconds(text: string): IsolationOptions['seconds'] {
+  const all = text.split(',').map((seconds) => wholeNumber('--phases', seconds, 1));
+  const [warmUp, healthy, fault, detached, catchUp] = all;
+  if (all.length !== 5 || !warmUp || !healthy || !fault || !detached || !catchUp)
+    throw new Error(`--phases must be five numbers, it is ${text}`);
+  return { warmUp, healthy, fault, detached, catchUp };
 }
 
 function wholeNumber(name: string, text: string, least: number): number {

@@ -2,6 +2,7 @@
 import { BenchCluster } from './bench-cluster.ts';
 import { parseBenchOptions, USAGE, type Bench, type BenchOptions } from './bench-options.ts';
 import { benchGrowth } from './growth.ts';
+import { benchIsolation } from './isolation.ts';
 import { benchJoin } from './join.ts';
 import { profileProcessor } from './profiling.ts';
 import { benchThroughput } from './throughput.ts';
@@ -16,6 +17,7 @@ const BENCH: Readonly<Record<Bench, RunBench>> = {
   throughput: benchThroughput,
   growth: benchGrowth,
   join: benchJoin,
+  isolation: benchIsolation,
 };
 
 function print(text: string): void {

@@ -64,6 +64,8 @@ export interface FakeEventHubsOptions {
   readonly maxMessageBytes?: number;
   /** The hubs that are there from the start. */
   readonly hubs?: readonly string[];
+  /** Gets the events of each send that is stored, in place of the memory: `events()` stays empty. */
+  readonly onEvents?: (events: readonly StoredEvent[]) => void;
 }
 
 type SendFault =
@@ -107,7 +109,7 @@ const PARTITION_KEY = 'x-opt-partition-key';
  * batch in memory. It has no partitions, no receivers, no `$management` and checks no signature.
  */
 export async function startFakeEventHubs(options: FakeEventHubsOptions = {}): Promise<FakeEventHubs> {
-  const namespace = new FakeNamespace(options.hubs ?? [], options.maxMessageBytes ?? 1024 * 1024);
+  const namespace = new FakeNamespace(options);
   await namespace.listen(options.port ?? 0);
   return namespace;
 }
@@ -117,6 +119,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   readonly #container = rhea.create_container({ id: 'fake-event-hubs' });
   readonly #hubs: Set<string>;
   readonly #maxMessageBytes: number;
+  readonly #onEvents: ((events: readonly StoredEvent[]) => void) | null;
   readonly #sockets = new Set<Socket>();
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #repliers = new WeakMap<Connection, Map<string, Sender>>();
@@ -127,9 +130,10 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
 
-  constructor(hubs: readonly string[], maxMessageBytes: number) {
+  constructor({ hubs = [], maxMessageBytes = 1024 * 1024, onEvents }: FakeEventHubsOptions) {
     this.#hubs = new Set(hubs);
     this.#maxMessageBytes = maxMessageBytes;
+    this.#onEvents = onEvents ?? null;
     const sasl = this.#container.sasl_server_mechanisms as SaslServerMechanisms;
     sasl.enable_anonymous();
     sasl.enable_plain(() => true);
@@ -310,7 +314,8 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
       return delivery.reject({ condition, description: `the batch has ${payload.length} bytes` });
     }
     const store = (): void => {
-      this.#batches.push({ hub, payload });
+      if (this.#onEvents) this.#onEvents(decodeBatch({ hub, payload }, this.#sendCount - 1));
+      else this.#batches.push({ hub, payload });
       if (fault?.kind === 'drop_after') this.#cut(receiver);
       else delivery.accept();
     };

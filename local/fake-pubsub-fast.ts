@@ -112,7 +112,7 @@ function summarize(request: Buffer): { readonly messages: number; readonly check
 }
 
 /** Steps through the length-delimited fields of a protobuf message. */
-class FieldWalk {
+export class FieldWalk {
   field = 0;
   start = 0;
   end: number;
@@ -146,10 +146,11 @@ class FieldWalk {
   }
 }
 
-/** Messages of one request have equal ids here: nobody reads them. By their number, for requests come in few sizes. */
+/** By their number of messages: requests come in few sizes. */
 const responseFrames = new Map<number, Buffer>();
 
-function responseFrame(messages: number): Buffer {
+/** A framed PublishResponse for so many messages. Their ids are equal here: nobody reads them. */
+export function responseFrame(messages: number): Buffer {
   const known = responseFrames.get(messages);
   if (known !== undefined) return known;
   const id = Buffer.from('\x0a\x101234567890123456', 'latin1');

@@ -31,14 +31,15 @@ export interface Verdict {
  *    │ ACTIVE record              │
  *    └────────── PAUSED ◀─────────┴─────── PAUSED record, from any           null record, from any ──▶ DELETED
  * ```
+ * An instance that hears of another's verdict before it reads the record skips ACTIVATING.
  */
 export const REPLICATION_TRANSITIONS: Readonly<Record<ReplicationState, readonly ReplicationState[]>> = {
-  PAUSED: ['ACTIVATING', 'DELETED'],
+  PAUSED: ['ACTIVATING', 'ACTIVE', 'DETACHED', 'ERROR', 'DELETED'],
   ACTIVATING: ['ACTIVE', 'DETACHED', 'ERROR', 'PAUSED', 'DELETED'],
   ACTIVE: ['DETACHED', 'ERROR', 'ACTIVATING', 'PAUSED', 'DELETED'],
   DETACHED: ['ACTIVE', 'ERROR', 'ACTIVATING', 'PAUSED', 'DELETED'],
-  ERROR: ['ACTIVATING', 'PAUSED', 'DELETED'],
-  DELETED: ['ACTIVATING', 'PAUSED'],
+  ERROR: ['ACTIVATING', 'ACTIVE', 'DETACHED', 'PAUSED', 'DELETED'],
+  DELETED: ['ACTIVATING', 'ACTIVE', 'DETACHED', 'ERROR', 'PAUSED'],
 };
 
 /** The state of a replication, from what is desired and what was found out. Pure. */

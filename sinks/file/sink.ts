@@ -46,7 +46,7 @@ export class FileSink implements Sink {
       if (this.#isClosed) return failed(this.#closedFailure());
       if (signal.aborted) return failed(timeout(this.#action, false));
       hasBegun = true;
-      return this.#append(batch);
+      return this.#append(batch, signal);
     });
     this.#lastTurn = turn;
     return orOnAbort(turn, signal, () => failed(timeout(this.#action, hasBegun)));
@@ -58,11 +58,13 @@ export class FileSink implements Sink {
     await this.#dropFile();
   }
 
-  async #append(batch: OperationBatch): Promise<SendOutcome> {
+  async #append(batch: OperationBatch, signal: AbortSignal): Promise<SendOutcome> {
     let isWriting = false;
     try {
       const file = await this.#openFile();
       const lines = linesOf(batch, await file.endsWithinLine());
+      // A process that was frozen on the way here may own the partition no longer: its old values would come last.
+      if (signal.aborted) return failed(timeout(this.#action, false));
       isWriting = true;
       const written = await file.append(lines.bytes);
       await file.sync();
