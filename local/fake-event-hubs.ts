@@ -14,6 +14,8 @@ export interface StoredEvent {
   readonly messageId: string | null;
   /** As the event's own annotations say; null when they hold none. */
   readonly partitionKey: string | null;
+  /** When it was stored, in ms since 1970. */
+  readonly storedAt: number;
 }
 
 /** What goes wrong with the next sends, in the order asked for; each counts down once per send that it hits. */
@@ -32,9 +34,16 @@ export interface EventHubsFaults {
   denyTokens(count: number, status: 401 | 404): void;
   /** Never answers the next put-token requests, so that no link opens. */
   hangTokens(count: number): void;
+  /** Rejects every send but each `acceptEvery`-th with this AMQP condition, until `clear`. */
+  rejectMost(acceptEvery: number, condition: string): void;
+  /** Rejects batches that hold an event for whose body this is true; null ends it. */
+  rejectEvents(isRejected: ((body: Buffer) => boolean) | null): void;
   /** Cuts every open connection now. */
   dropConnections(): void;
-  /** Forgets all faults that are still to come. */
+  /** Cuts every connection and refuses new ones, until `goOnline`. */
+  goOffline(): Promise<void>;
+  goOnline(): Promise<void>;
+  /** Forgets all faults that are still to come; it doesn't go online. */
   clear(): void;
 }
 
@@ -89,6 +98,8 @@ interface PutTokenRequest {
 interface StoredBatch {
   readonly hub: string;
   readonly payload: Buffer;
+  readonly storedAt: number;
+  events: readonly StoredEvent[] | null;
 }
 
 const CBS = '$cbs';
@@ -126,6 +137,8 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #sendCount = 0;
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
+  #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
+  #isRejected: ((body: Buffer) => boolean) | null = null;
 
   constructor(hubs: readonly string[], maxMessageBytes: number) {
     this.#hubs = new Set(hubs);
@@ -179,7 +192,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 
   events(hub?: string): readonly StoredEvent[] {
     return this.#batches.flatMap((batch, index) =>
-      hub === undefined || batch.hub === hub ? decodeBatch(batch, index) : [],
+      hub === undefined || batch.hub === hub ? (batch.events ??= decodeBatch(batch, index)) : [],
     );
   }
 
@@ -197,13 +210,8 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    if (server === null) return;
-    this.#server = null;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.dropConnections();
-    server.close();
-    await once(server, 'close');
+    await this.goOffline();
   }
 
   rejectNext(count: number, condition: string, description = condition): void {
@@ -235,13 +243,36 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#tokenFaults.push({ fault: 'hang', left: count });
   }
 
+  rejectMost(acceptEvery: number, condition: string): void {
+    this.#mostRejected = { acceptEvery, error: { condition, description: condition } };
+  }
+
+  rejectEvents(isRejected: ((body: Buffer) => boolean) | null): void {
+    this.#isRejected = isRejected;
+  }
+
   dropConnections(): void {
     for (const socket of this.#sockets) cut(socket);
+  }
+
+  async goOffline(): Promise<void> {
+    const server = this.#server;
+    if (server === null) return;
+    this.#server = null;
+    this.dropConnections();
+    server.close();
+    await once(server, 'close');
+  }
+
+  goOnline(): Promise<void> {
+    return this.listen(this.#port);
   }
 
   clear(): void {
     this.#sendFaults = [];
     this.#tokenFaults = [];
+    this.#mostRejected = null;
+    this.#isRejected = null;
   }
 
   #onSenderAttached({ receiver }: EventContext): void {
@@ -309,8 +340,16 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
       const condition = 'amqp:link:message-size-exceeded';
       return delivery.reject({ condition, description: `the batch has ${payload.length} bytes` });
     }
+    const mostRejected = this.#mostRejected;
+    if (mostRejected !== null && this.#sendCount % mostRejected.acceptEvery !== 0) {
+      return delivery.reject(mostRejected.error);
+    }
+    const isRejected = this.#isRejected;
+    if (isRejected !== null && bodiesOf(payload).some((body) => isRejected(body))) {
+      return delivery.reject({ condition: 'com.microsoft:argument-error', description: 'an event is invalid' });
+    }
     const store = (): void => {
-      this.#batches.push({ hub, payload });
+      this.#batches.push({ hub, payload, storedAt: Date.now(), events: null });
       if (fault?.kind === 'drop_after') this.#cut(receiver);
       else delivery.accept();
     };
@@ -353,7 +392,13 @@ interface DecodedMessage {
   readonly message_annotations?: Readonly<Record<string, unknown>>;
 }
 
-function decodeBatch({ hub, payload }: StoredBatch, batch: number): readonly StoredEvent[] {
+function bodiesOf(payload: Buffer): readonly Buffer[] {
+  return dataSections(rhea.message.decode(payload) as DecodedMessage).map((bytes) =>
+    Buffer.concat(dataSections(rhea.message.decode(bytes) as DecodedMessage)),
+  );
+}
+
+function decodeBatch({ hub, payload, storedAt }: StoredBatch, batch: number): readonly StoredEvent[] {
   return dataSections(rhea.message.decode(payload) as DecodedMessage).map((bytes) => {
     const event = rhea.message.decode(bytes) as DecodedMessage;
     const key = event.message_annotations?.[PARTITION_KEY];
@@ -365,6 +410,7 @@ function decodeBatch({ hub, payload }: StoredBatch, batch: number): readonly Sto
       contentType: event.content_type ?? null,
       messageId: event.message_id ?? null,
       partitionKey: typeof key === 'string' ? key : null,
+      storedAt,
     };
   });
 }
