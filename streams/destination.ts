@@ -312,6 +312,8 @@ export class Destination {
       cancelDeadline();
     }
     this.#context.metrics.activations.add(1, 'ok');
+    // A check of a newer record opens it anew, beside one that works.
+    this.#rebuild();
     this.#sink = sink;
     return sink;
   }
@@ -339,6 +341,8 @@ export class Destination {
   }
 
   #note({ failure, delivered }: SendOutcome): void {
+    // A replication that was deleted meanwhile gets no series again.
+    if (this.#closing.signal.aborted) return;
     const { metrics, logger, clock } = this.#context;
     metrics.publishRequests.add(1, this.id, failure?.code ?? 'ok');
     if (!failure || failure.kind === 'rejected') {
