@@ -29,7 +29,7 @@ class MoodyRegistry implements AsyncDisposable {
         return;
       }
       // A connection that was idle for long may be closed just now: the program asks again.
-      fetch(new URL(request.url ?? '', registryUrl)).then(
+      fetch(registryUrl.replace(/\/+$/, '') + (request.url ?? '')).then(
         async (answer) => {
           response.writeHead(answer.status, { 'content-type': 'application/json' });
           response.end(await answer.text());
