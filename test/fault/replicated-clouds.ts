@@ -157,7 +157,15 @@ export class ReplicatedClouds implements AsyncDisposable {
 
   /** Waits until nothing is left to deliver to anyone that is not paused. */
   async waitUntilDelivered(processor: ProcessorProcess, timeoutMs = 90_000): Promise<void> {
-    await processor.waitWhileRunning(() => this.hasAllArrived(), 'all operations to arrive', timeoutMs);
+    try {
+      await processor.waitWhileRunning(() => this.hasAllArrived(), 'all operations to arrive', timeoutMs);
+    } catch (error) {
+      const progress = JSON.stringify(await this.deployment.progress());
+      const violations = JSON.stringify(await this.violations(), null, 1);
+      throw new Error(`of ${this.sent} operations some are missing: ${violations}; progress ${progress}`, {
+        cause: error,
+      });
+    }
     await this.deployment.waitUntilDelivered();
   }
 
