@@ -23,7 +23,7 @@ async function residentMegabytes(processor: ProcessorProcess): Promise<number> {
   return Math.round(Number(bytes) / MEGABYTE);
 }
 
-test('row 33: a destination that is up and down every 10 s is detached once an outage at most, ever more seldom, and loses nothing', async () => {
+test('row 33: a destination that is up and down every 10 s is detached once an outage at most and loses nothing', async () => {
   await using clouds = await ReplicatedClouds.create({
     topics: ['users'],
     hubs: ['flapping'],
