@@ -1,6 +1,6 @@
 import { expect, jest, test } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
+import { stateOf, tell } from '../observed.ts';
 import { ReplicatedClouds, topicName } from '../replicated-clouds.ts';
 
 /* A control topic that changes its mind: row 40 of RELIABILITY section 6. */
@@ -14,11 +14,6 @@ const PARTITIONS = 4;
 /** What was in flight at a pause is sent again afterwards; at this traffic a request holds less on average. */
 const REQUEST_RECORDS = 20;
 const FLAPPING = ['users', 'events'];
-
-async function stateOf(processor: ProcessorProcess, id: string): Promise<string | null> {
-  const samples = await processor.samples('replication_state');
-  return samples.find(({ labels }) => labels.replication_id === id)?.labels.state ?? null;
-}
 
 test('row 40: of twenty changes a second between ACTIVE and PAUSED the last wins on all instances, and nothing is lost', async () => {
   await using clouds = await ReplicatedClouds.create({
@@ -74,17 +69,19 @@ test('row 40: of twenty changes a second between ACTIVE and PAUSED the last wins
   const moreChanges = await flapUntil('ACTIVE', FLAPPING_MS / 2);
   await first.waitWhileRunning(areAll('ACTIVE'), 'both to be active everywhere', 60_000);
   const opened = (await activations()) - before;
-  console.info(
-    Object.fromEntries(await Promise.all(FLAPPING.map(async (id) => [id, (await clouds.compare(id)).duplicates]))),
-  );
-  console.info(`${changes + moreChanges} changes of each, ${opened} openings of two destinations on two instances`);
   await traffic.stop();
   await clouds.waitUntilDelivered(first, 90_000);
+  const duplicates: Record<string, number> = {};
+  for (const id of FLAPPING) duplicates[id] = (await clouds.compare(id)).duplicates;
+  tell('row 40', { changes: changes + moreChanges, openings: opened, duplicates });
   const pauses = (changes + moreChanges) / 2;
   const allowed = pauses * PARTITIONS * REQUEST_RECORDS;
   expect(await clouds.violations(Object.fromEntries(FLAPPING.map((id) => [id, allowed])))).toEqual({});
   // Each instance has one client; those that changes opened are gone.
-  await first.waitWhileRunning(() => eventHubs.connectionCount() <= instances.length, 'superfluous clients to go');
+  await first.waitWhileRunning(
+    () => eventHubs.connectionCount() <= instances.length,
+    'superfluous clients to go',
+  );
   for (const each of instances) {
     expect(each.logged('unexpected')).toEqual([]);
     expect(await each.stop()).toBe(0);

@@ -2,6 +2,7 @@ import { expect, jest, test } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { findFreePorts } from '../../../local/free-port.ts';
+import { lasts, tell } from '../observed.ts';
 import { ReplicatedClouds, p99 } from '../replicated-clouds.ts';
 
 /* Destinations that nobody answers for: row 30 of RELIABILITY section 6. */
@@ -73,23 +74,27 @@ test('row 30: a closed port, a port that never answers and a name that nobody kn
       ({ labels }) => labels.state === 'DETACHED' && DEAD.includes(labels.replication_id ?? ''),
     ).length === DEAD.length;
   await processor.waitWhileRunning(isEveryDeadDetached, 'all dead ones to be detached', 60_000);
-  await processor.waitWhileRunning(() => Date.now() - since >= DOWN_MS, 'the outage', DOWN_MS + 10_000);
+  await lasts(DOWN_MS, processor, since);
 
   for (const replication_id of DEAD) {
     const lag = await processor.metric('replication_lag_records', { replication_id });
     const attempts = await processor.metric('publish_requests_total', { replication_id });
     const retries = await processor.samples('retries_total');
     const codes = retries.filter(({ labels }) => labels.replication_id === replication_id);
-    console.info({ replication_id, lag, attempts, codes: codes.map(({ labels, value }) => [labels.code, value]) });
+    tell(`row 30, ${replication_id}`, {
+      lag,
+      attempts,
+      codes: codes.map(({ labels, value }) => [labels.code, value]),
+    });
     expect(lag).toBeGreaterThan(500);
     expect(attempts).toBeLessThan(MOST_ATTEMPTS);
-    expect(codes.some(({ labels }) => ['unreachable', 'timeout', 'unavailable'].includes(labels.code ?? ''))).toBe(
-      true,
-    );
+    expect(
+      codes.some(({ labels }) => ['unreachable', 'timeout', 'unavailable'].includes(labels.code ?? '')),
+    ).toBe(true);
   }
   expect(await processor.metric('replication_lag_seconds', { replication_id: 'users' })).toBeLessThan(2);
   const latency = p99(clouds.latencies('users', since));
-  console.info(`p99 of a healthy Pub/Sub beside three dead namespaces: ${latency} ms`);
+  tell('row 30, p99 of a healthy neighbour in ms', latency);
   expect(latency).toBeLessThan(2_000);
   // Nobody's refusal: they are kept, however long it lasts.
   const states = (await processor.samples('replication_state')).map(({ labels }) => labels.state);

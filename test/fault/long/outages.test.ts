@@ -1,5 +1,5 @@
 import { expect, jest, test } from '@jest/globals';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
+import { lasts, residentMegabytes, tell } from '../observed.ts';
 import { ReplicatedClouds } from '../replicated-clouds.ts';
 
 /* Destinations that are away as a whole: rows 33 and 37 of RELIABILITY section 6. */
@@ -13,15 +13,8 @@ const OUTAGES = 4;
 const DEAD_MS = 140_000;
 /** Full jitter up to 30 s, and a busy machine. */
 const RECOVERY_MS = 150_000;
-const MEGABYTE = 1024 * 1024;
 /** Beyond what it has taken when the windows are full: the heap grows before it is collected. */
 const GROWTH_MB = 60;
-
-async function residentMegabytes(processor: ProcessorProcess): Promise<number> {
-  const metrics = await (await fetch(`${processor.url}/metrics`)).text();
-  const bytes = /^(?:\w+_)?process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1];
-  return Math.round(Number(bytes) / MEGABYTE);
-}
 
 test('row 33: a destination that is up and down every 10 s is detached once an outage at most and loses nothing', async () => {
   await using clouds = await ReplicatedClouds.create({
@@ -34,18 +27,14 @@ test('row 33: a destination that is up and down every 10 s is detached once an o
   const processor = await deployment.startReady();
   await using traffic = clouds.startTraffic(20, 100);
   await processor.waitWhileRunning(() => clouds.sent > 200, 'traffic');
-  const phase = async (): Promise<void> => {
-    const since = Date.now();
-    await processor.waitWhileRunning(() => Date.now() - since >= PHASE_MS, 'the phase', PHASE_MS + 10_000);
-  };
   for (let outage = 0; outage < OUTAGES; outage++) {
     await eventHubs.faults.goOffline();
-    await phase();
+    await lasts(PHASE_MS, processor);
     await eventHubs.faults.goOnline();
-    await phase();
+    await lasts(PHASE_MS, processor);
   }
   const detaches = (await processor.metric('detaches_total', { replication_id: 'flapping' })) ?? 0;
-  console.info(`${detaches} detaches in ${OUTAGES} outages; ${clouds.sent} operations`);
+  tell('row 33', { outages: OUTAGES, detaches, operations: clouds.sent });
   expect(detaches).toBeGreaterThan(0);
   expect(detaches).toBeLessThanOrEqual(OUTAGES);
   expect(await processor.metric('detaches_total')).toBe(detaches);
@@ -76,17 +65,19 @@ test('row 37: while all destinations are dead memory stays, positions are durabl
     'every replication to have a durable position of its own',
     60_000,
   );
-  await processor.waitWhileRunning(() => Date.now() - since > 30_000, 'the windows to be full', 60_000);
+  await lasts(30_000, processor, since);
   const rss = [await residentMegabytes(processor)];
   for (let next = 45_000; next <= DEAD_MS; next += 15_000) {
-    await processor.waitWhileRunning(() => Date.now() - since > next, 'the outage to last', 60_000);
+    await lasts(next, processor, since);
     rss.push(await residentMegabytes(processor));
   }
   const inFlight = await processor.metric('in_flight_bytes');
-  console.info(`RSS every 15 s, MB: ${rss.join(' ')}; in flight ${inFlight} bytes; ${clouds.sent} operations`);
+  tell('row 37, MB every 15 s', { rss, inFlightBytes: inFlight, operations: clouds.sent });
   const [first = 0] = rss;
   expect(Math.max(...rss)).toBeLessThan(first + GROWTH_MB);
-  expect(await processor.metric('replication_lag_records', { replication_id: 'events' })).toBeGreaterThan(5_000);
+  expect(await processor.metric('replication_lag_records', { replication_id: 'events' })).toBeGreaterThan(
+    5_000,
+  );
 
   processor.kill();
   await processor.exited;
@@ -96,7 +87,7 @@ test('row 37: while all destinations are dead memory stays, positions are durabl
   processor = await deployment.startReady();
   const catchingUp = Date.now();
   await clouds.waitUntilDelivered(processor, RECOVERY_MS);
-  console.info(`caught up within ${Date.now() - catchingUp} ms of the restart`);
+  tell('row 37, ms from the restart to the last operation', Date.now() - catchingUp);
   // Nothing was stored while all were dead; only what was in flight when the connections were cut can come twice.
   expect(await clouds.violations({ users: 1_000, others: 1_000, events: 1_000 })).toEqual({});
   expect(await processor.stop()).toBe(0);

@@ -1,8 +1,8 @@
 import { status } from '@grpc/grpc-js';
-import { afterEach, expect, jest, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { readAll } from '../../support/kafka.ts';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
-import { ReplicatedClouds, topicName, type CloudsOptions } from '../replicated-clouds.ts';
+import { stateOf, tell } from '../observed.ts';
+import { ReplicatedClouds, topicName } from '../replicated-clouds.ts';
 
 /* Destinations that refuse as a whole: rows 31 and 32 of RELIABILITY section 6. */
 
@@ -17,23 +17,6 @@ const CODES: Readonly<Record<string, string>> = {
   unauthorized: 'unauthenticated',
 };
 
-const disposables: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const disposable of disposables.splice(0).reverse()) await disposable[Symbol.asyncDispose]();
-});
-
-async function setUp(options: CloudsOptions): Promise<ReplicatedClouds> {
-  const clouds = await ReplicatedClouds.create(options);
-  disposables.push(clouds);
-  return clouds;
-}
-
-async function stateOf(processor: ProcessorProcess, id: string): Promise<string | null> {
-  const samples = await processor.samples('replication_state');
-  return samples.find(({ labels }) => labels.replication_id === id)?.labels.state ?? null;
-}
-
 /** The newest record of the replication on the status topic. */
 async function statusRecord(clouds: ReplicatedClouds, id: string): Promise<Record<string, unknown>> {
   const records = await readAll(clouds.deployment.topics.replicationStatus);
@@ -42,7 +25,7 @@ async function statusRecord(clouds: ReplicatedClouds, id: string): Promise<Recor
 }
 
 test('row 31: NOT_FOUND, PERMISSION_DENIED and UnauthorizedError are ERROR after three confirmations over 30 s; the others go on, and after the repair it goes on where it stopped', async () => {
-  const clouds = await setUp({
+  await using clouds = await ReplicatedClouds.create({
     topics: ['users', 'gone', 'forbidden'],
     hubs: ['unauthorized'],
     files: ['witness'],
@@ -69,7 +52,7 @@ test('row 31: NOT_FOUND, PERMISSION_DENIED and UnauthorizedError are ERROR after
     'all to be in ERROR',
     CONFIRMED_MS,
   );
-  console.info('ERROR after', Object.fromEntries(confirmedAfter), 'ms');
+  tell('row 31, ms until ERROR', Object.fromEntries(confirmedAfter));
   for (const id of REFUSING) {
     expect(confirmedAfter.get(id)).toBeGreaterThan(30_000);
     expect(await processor.metric('retries_total', { replication_id: id })).toBeGreaterThanOrEqual(3);
@@ -108,7 +91,7 @@ test('row 31: NOT_FOUND, PERMISSION_DENIED and UnauthorizedError are ERROR after
 });
 
 test('row 32: credentials that are refused for a while hold the replication; those that stay refused are ERROR until new ones and the record are written, and nothing is lost', async () => {
-  const clouds = await setUp({
+  await using clouds = await ReplicatedClouds.create({
     topics: ['users', 'revoked'],
     hubs: ['rotated', 'expired'],
     files: ['witness'],
@@ -128,7 +111,8 @@ test('row 32: credentials that are refused for a while hold the replication; tho
   eventHubs.faults.detachNext(2, 'amqp:unauthorized-access');
   const isDetached = async (id: string) => (await stateOf(processor, id)) === 'DETACHED';
   await processor.waitWhileRunning(
-    async () => (await isDetached('revoked')) && (await isDetached('rotated')) && (await isDetached('expired')),
+    async () =>
+      (await isDetached('revoked')) && (await isDetached('rotated')) && (await isDetached('expired')),
     'all to be detached',
   );
   await processor.waitWhileRunning(
@@ -146,7 +130,7 @@ test('row 32: credentials that are refused for a while hold the replication; tho
     'two to go on by themselves, one to be in ERROR',
     CONFIRMED_MS,
   );
-  console.info(`refused for ${Date.now() - refusedAt} ms until two went on and one was in ERROR`);
+  tell('row 32, ms until two went on and one was in ERROR', Date.now() - refusedAt);
   const refused = (await processor.samples('retries_total')).filter(
     ({ labels }) => labels.replication_id === 'expired',
   );

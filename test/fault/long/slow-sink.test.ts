@@ -1,5 +1,5 @@
 import { expect, jest, test } from '@jest/globals';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
+import { lasts, residentMegabytes, tell } from '../observed.ts';
 import { ReplicatedClouds, p99, topicName } from '../replicated-clouds.ts';
 
 /* A destination that takes 5 s for each call: row 29 of RELIABILITY section 6. */
@@ -10,7 +10,6 @@ const CALL_MS = 5_000;
 const MEASURED_MS = 20_000;
 /** Small, so that the slow one would hold the others within seconds if nobody detached it. */
 const WINDOW_RECORDS = 1_000;
-const MEGABYTE = 1024 * 1024;
 /** The heap grows before it is collected; what 20 s of mutations would take is more, were it kept for the slow one. */
 const GROWTH_MB = 60;
 
@@ -31,7 +30,7 @@ test('row 29: a destination that takes 5 s a call is detached and catches up; it
   await using traffic = clouds.startTraffic(50, 50);
   const p99Of = async (): Promise<number> => {
     const since = Date.now();
-    await processor.waitWhileRunning(() => Date.now() - since >= MEASURED_MS, 'time', MEASURED_MS + 10_000);
+    await lasts(MEASURED_MS, processor);
     return p99(clouds.latencies('users', since));
   };
   await processor.waitWhileRunning(() => clouds.sent > 2_000, 'a warm start', 60_000);
@@ -45,7 +44,7 @@ test('row 29: a destination that takes 5 s a call is detached and catches up; it
   const rssBefore = await residentMegabytes(processor);
   const besideMs = await p99Of();
   const rssAfter = await residentMegabytes(processor);
-  console.info({ baselineMs, besideMs, factor: besideMs / baselineMs, rssBefore, rssAfter, sent: clouds.sent });
+  tell('row 29', { baselineMs, besideMs, rssBefore, rssAfter, operations: clouds.sent });
   expect(besideMs).toBeLessThan(Math.max(500, 1.2 * baselineMs));
   expect(rssAfter - rssBefore).toBeLessThan(GROWTH_MB);
   // It isn't ignored either: it gets what it takes, a request at a time.
@@ -64,9 +63,3 @@ test('row 29: a destination that takes 5 s a call is detached and catches up; it
   expect(await clouds.violations()).toEqual({});
   expect(await processor.stop()).toBe(0);
 });
-
-async function residentMegabytes(processor: ProcessorProcess): Promise<number> {
-  const metrics = await (await fetch(`${processor.url}/metrics`)).text();
-  const bytes = /^(?:\w+_)?process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1];
-  return Math.round(Number(bytes) / MEGABYTE);
-}

@@ -1,31 +1,18 @@
-import { afterEach, expect, jest, test } from '@jest/globals';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
+import { expect, jest, test } from '@jest/globals';
 import { waitFor } from '../../support/wait-for.ts';
-import { ReplicatedClouds, topicName, type CloudsOptions } from '../replicated-clouds.ts';
+import { stateOf } from '../observed.ts';
+import { ReplicatedClouds, topicName } from '../replicated-clouds.ts';
 
 /* Rows of RELIABILITY section 6 about the control topic, on the real Kafka and with the official clients. */
 
 jest.setTimeout(120_000);
 
-const disposables: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const disposable of disposables.splice(0).reverse()) await disposable[Symbol.asyncDispose]();
-});
-
-async function setUp(options: CloudsOptions): Promise<ReplicatedClouds> {
-  const clouds = await ReplicatedClouds.create(options);
-  disposables.push(clouds);
-  return clouds;
-}
-
-async function stateOf(processor: ProcessorProcess, id: string): Promise<string | null> {
-  const samples = await processor.samples('replication_state');
-  return samples.find(({ labels }) => labels.replication_id === id)?.labels.state ?? null;
-}
-
 test('row 41: of repeated and older records the log’s last one decides; there is one destination and nothing is published twice', async () => {
-  const clouds = await setUp({ topics: ['users'], hubs: ['events'], files: ['witness'] });
+  await using clouds = await ReplicatedClouds.create({
+    topics: ['users'],
+    hubs: ['events'],
+    files: ['witness'],
+  });
   const { deployment, eventHubs } = clouds;
   const processor = await deployment.startReady();
   await clouds.send(100);
@@ -73,7 +60,7 @@ test('row 41: of repeated and older records the log’s last one decides; there 
 });
 
 test('row 42: a replication that is deleted under load lets its offset go at once, is called no more and leaves no series', async () => {
-  const clouds = await setUp({
+  await using clouds = await ReplicatedClouds.create({
     topics: ['users', 'doomed'],
     hubs: ['events'],
     files: ['witness'],

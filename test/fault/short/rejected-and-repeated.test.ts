@@ -1,25 +1,17 @@
-import { afterEach, expect, jest, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import { readAll } from '../../support/kafka.ts';
-import { ReplicatedClouds, topicName, type CloudsOptions } from '../replicated-clouds.ts';
+import { ReplicatedClouds, topicName } from '../replicated-clouds.ts';
 
 /* Rows of RELIABILITY section 6 about single requests: refused for one record's sake, and stored without an answer. */
 
 jest.setTimeout(120_000);
 
-const disposables: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const disposable of disposables.splice(0).reverse()) await disposable[Symbol.asyncDispose]();
-});
-
-async function setUp(options: CloudsOptions): Promise<ReplicatedClouds> {
-  const clouds = await ReplicatedClouds.create(options);
-  disposables.push(clouds);
-  return clouds;
-}
-
 test('row 34: of a request that is refused for one record’s sake that record is found by halving and parked, the others arrive', async () => {
-  const clouds = await setUp({ topics: ['users'], hubs: ['events'], files: ['witness'] });
+  await using clouds = await ReplicatedClouds.create({
+    topics: ['users'],
+    hubs: ['events'],
+    files: ['witness'],
+  });
   const { deployment, pubsub, eventHubs } = clouds;
   await clouds.send(900);
   const bad = clouds.operation(700);
@@ -68,7 +60,11 @@ test('row 34: of a request that is refused for one record’s sake that record i
 });
 
 test('row 35: what was stored and never answered is sent again, counted as a retry, and nothing overtakes it', async () => {
-  const clouds = await setUp({ topics: ['users', 'others'], hubs: ['events'], files: ['witness'] });
+  await using clouds = await ReplicatedClouds.create({
+    topics: ['users', 'others'],
+    hubs: ['events'],
+    files: ['witness'],
+  });
   const { deployment, pubsub, eventHubs } = clouds;
   const processor = await deployment.startReady();
   await clouds.send(100);
@@ -87,7 +83,8 @@ test('row 35: what was stored and never answered is sent again, counted as a ret
   await clouds.send(100);
   await clouds.waitUntilDelivered(processor);
 
-  const retries = async (id: string) => (await processor.metric('retries_total', { replication_id: id })) ?? 0;
+  const retries = async (id: string) =>
+    (await processor.metric('retries_total', { replication_id: id })) ?? 0;
   for (const id of ['users', 'events']) expect((await clouds.compare(id)).duplicates).toBeGreaterThan(0);
   // What was in flight is all that comes twice, once for each answer that was lost. The other topic's requests may have
   // been on the connections that were broken.
