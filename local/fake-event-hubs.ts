@@ -14,6 +14,8 @@ export interface StoredEvent {
   readonly messageId: string | null;
   /** As the event's own annotations say; null when they hold none. */
   readonly partitionKey: string | null;
+  /** When it was stored, in ms since 1970. */
+  readonly storedAt: number;
 }
 
 /** What goes wrong with the next sends, in the order asked for; each counts down once per send that it hits. */
@@ -32,9 +34,16 @@ export interface EventHubsFaults {
   denyTokens(count: number, status: 401 | 404): void;
   /** Never answers the next put-token requests, so that no link opens. */
   hangTokens(count: number): void;
+  /** Rejects every send but each `acceptEvery`-th with this AMQP condition, until `clear`. */
+  rejectMost(acceptEvery: number, condition: string): void;
+  /** Rejects batches that hold an event for whose body this is true; null ends it. */
+  rejectEvents(isRejected: ((body: Buffer) => boolean) | null): void;
   /** Cuts every open connection now. */
   dropConnections(): void;
-  /** Forgets all faults that are still to come. */
+  /** Cuts every connection and refuses new ones, until `goOnline`. */
+  goOffline(): Promise<void>;
+  goOnline(): Promise<void>;
+  /** Forgets all faults that are still to come; it doesn't go online. */
   clear(): void;
 }
 
@@ -91,6 +100,8 @@ interface PutTokenRequest {
 interface StoredBatch {
   readonly hub: string;
   readonly payload: Buffer;
+  readonly storedAt: number;
+  events: readonly StoredEvent[] | null;
 }
 
 const CBS = '$cbs';
@@ -129,6 +140,8 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #sendCount = 0;
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
+  #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
+  #isRejected: ((body: Buffer) => boolean) | null = null;
 
   constructor({ hubs = [], maxMessageBytes = 1024 * 1024, onEvents }: FakeEventHubsOptions) {
     this.#hubs = new Set(hubs);
@@ -183,7 +196,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 
   events(hub?: string): readonly StoredEvent[] {
     return this.#batches.flatMap((batch, index) =>
-      hub === undefined || batch.hub === hub ? decodeBatch(batch, index) : [],
+      hub === undefined || batch.hub === hub ? (batch.events ??= decodeBatch(batch, index)) : [],
     );
   }
 
@@ -201,13 +214,8 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    if (server === null) return;
-    this.#server = null;
     for (const timer of this.#timers) clearTimeout(timer);
-    this.dropConnections();
-    server.close();
-    await once(server, 'close');
+    await this.goOffline();
   }
 
   rejectNext(count: number, condition: string, description = condition): void {
@@ -239,13 +247,36 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#tokenFaults.push({ fault: 'hang', left: count });
   }
 
+  rejectMost(acceptEvery: number, condition: string): void {
+    this.#mostRejected = { acceptEvery, error: { condition, description: condition } };
+  }
+
+  rejectEvents(isRejected: ((body: Buffer) => boolean) | null): void {
+    this.#isRejected = isRejected;
+  }
+
   dropConnections(): void {
     for (const socket of this.#sockets) cut(socket);
+  }
+
+  async goOffline(): Promise<void> {
+    const server = this.#server;
+    if (server === null) return;
+    this.#server = null;
+    this.dropConnections();
+    server.close();
+    await once(server, 'close');
+  }
+
+  goOnline(): Promise<void> {
+    return this.listen(this.#port);
   }
 
   clear(): void {
     this.#sendFaults = [];
     this.#tokenFaults = [];
+    this.#mostRejected = null;
+    this.#isRejected = null;
   }
 
   #onSenderAttached({ receiver }: EventContext): void {
@@ -305,19 +336,31 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     if (fault?.kind === 'drop_before') return this.#cut(receiver);
     if (fault?.kind === 'detach') return receiver.close(fault.error);
     receiver.add_credit(1);
-    if (fault?.kind === 'reject') return delivery.reject(fault.error);
+    if (fault?.kind === 'reject') return reject(delivery, fault.error);
     if (delivery.format !== BATCH_FORMAT || !Buffer.isBuffer(payload)) {
-      return delivery.reject({ condition: 'amqp:not-implemented', description: 'only batches are taken' });
+      return reject(delivery, { condition: 'amqp:not-implemented', description: 'only batches are taken' });
     }
     if (payload.length > this.#maxMessageBytes) {
       const condition = 'amqp:link:message-size-exceeded';
-      return delivery.reject({ condition, description: `the batch has ${payload.length} bytes` });
+      return reject(delivery, { condition, description: `the batch has ${payload.length} bytes` });
+    }
+    const mostRejected = this.#mostRejected;
+    if (mostRejected !== null && this.#sendCount % mostRejected.acceptEvery !== 0) {
+      return reject(delivery, mostRejected.error);
+    }
+    const isRejected = this.#isRejected;
+    if (isRejected !== null && bodiesOf(payload).some((body) => isRejected(body))) {
+      return reject(delivery, {
+        condition: 'com.microsoft:argument-error',
+        description: 'an event is invalid',
+      });
     }
     const store = (): void => {
-      if (this.#onEvents) this.#onEvents(decodeBatch({ hub, payload }, this.#sendCount - 1));
-      else this.#batches.push({ hub, payload });
+      const batch: StoredBatch = { hub, payload, storedAt: Date.now(), events: null };
+      if (this.#onEvents) this.#onEvents(decodeBatch(batch, this.#sendCount - 1));
+      else this.#batches.push(batch);
       if (fault?.kind === 'drop_after') this.#cut(receiver);
-      else delivery.accept();
+      else answerAlone(() => delivery.accept());
     };
     if (fault?.kind !== 'delay') return store();
     const timer = setTimeout(() => {
@@ -335,6 +378,15 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 /** With an error, or rhea doesn't notice that its socket is gone and goes on sending heartbeats. */
 function cut(socket: Socket): void {
   socket.destroy(new Error('the fake cut the connection'));
+}
+
+function reject(delivery: Delivery, error: AmqpError): void {
+  answerAlone(() => delivery.reject(error));
+}
+
+/** Of two answers in one turn rhea 3.0.5 sends the first one's outcome for both (session.js, write_dispositions). */
+function answerAlone(answer: () => void): void {
+  setImmediate(answer);
 }
 
 function takeFault<T>(faults: Countdown<T>[]): T | null {
@@ -358,7 +410,13 @@ interface DecodedMessage {
   readonly message_annotations?: Readonly<Record<string, unknown>>;
 }
 
-function decodeBatch({ hub, payload }: StoredBatch, batch: number): readonly StoredEvent[] {
+function bodiesOf(payload: Buffer): readonly Buffer[] {
+  return dataSections(rhea.message.decode(payload) as DecodedMessage).map((bytes) =>
+    Buffer.concat(dataSections(rhea.message.decode(bytes) as DecodedMessage)),
+  );
+}
+
+function decodeBatch({ hub, payload, storedAt }: StoredBatch, batch: number): readonly StoredEvent[] {
   return dataSections(rhea.message.decode(payload) as DecodedMessage).map((bytes) => {
     const event = rhea.message.decode(bytes) as DecodedMessage;
     const key = event.message_annotations?.[PARTITION_KEY];
@@ -370,6 +428,7 @@ function decodeBatch({ hub, payload }: StoredBatch, batch: number): readonly Sto
       contentType: event.content_type ?? null,
       messageId: event.message_id ?? null,
       partitionKey: typeof key === 'string' ? key : null,
+      storedAt,
     };
   });
 }

@@ -22,7 +22,18 @@ export interface StoredMessage extends FakeMessage {
   readonly id: string;
   /** Index into `requests` of the request that brought it. */
   readonly requestIndex: number;
+  /** When it was stored, in ms since 1970. */
+  readonly storedAt: number;
 }
+
+/** How a topic answers every call about it; those that fail store nothing. */
+export type TopicMood =
+  | { readonly kind: 'slow'; readonly delayMs: number }
+  | { readonly kind: 'hang' }
+  /** With `acceptEvery` 5, four calls of five fail. */
+  | { readonly kind: 'fail'; readonly code: status; readonly acceptEvery?: number }
+  /** Stores, then breaks every connection in place of an answer. */
+  | { readonly kind: 'lose_answers' };
 
 /** One publish request, stored or not. */
 export interface PublishAttempt {
@@ -47,9 +58,14 @@ export interface PubSubFaults {
   delayAll(delayMs: number): void;
   /** Refuses requests that hold a message for which this is true; null ends it. */
   rejectMessages(isRejected: ((message: FakeMessage) => boolean) | null): void;
+  /** The topic is in this mood from now on, whatever else is due; null ends it. */
+  setMood(topic: string, mood: TopicMood | null): void;
   /** Breaks every connection now. */
   dropConnections(): void;
-  /** Forgets all of these. */
+  /** Breaks every connection and refuses new ones, until `goOnline`. */
+  goOffline(): Promise<void>;
+  goOnline(): Promise<void>;
+  /** Forgets all of these; it doesn't go online. */
   clear(): void;
 }
 
@@ -64,6 +80,8 @@ export interface FakePubSub {
   /** `name` in full: `projects/<id>/topics/<id>`. Replaces a topic of that name. */
   createTopic(name: string, options?: FakeTopicOptions): void;
   deleteTopic(name: string): void;
+  /** How many publish requests have arrived for the topic, whatever became of them. */
+  publishCount(topic: string): number;
   connectionCount(): number;
   stop(): Promise<void>;
 }
@@ -95,9 +113,13 @@ class PubSubServer implements FakePubSub, PubSubFaults {
   #faults: Fault[] = [];
   #delayMs = 0;
   #isRejected: ((message: FakeMessage) => boolean) | null = null;
+  #port = 0;
+  readonly #moods = new Map<string, TopicMood>();
+  readonly #calls = new Map<string, number>();
+  readonly #publishCalls = new Map<string, number>();
 
   get address(): string {
-    return `127.0.0.1:${(this.#tcp.address() as AddressInfo).port}`;
+    return `127.0.0.1:${this.#port}`;
   }
 
   async listen(port: number): Promise<void> {
@@ -112,6 +134,7 @@ class PubSubServer implements FakePubSub, PubSubFaults {
     });
     this.#tcp.listen(port, '127.0.0.1');
     await once(this.#tcp, 'listening');
+    this.#port = (this.#tcp.address() as AddressInfo).port;
   }
 
   createTopic(name: string, options: FakeTopicOptions = {}): void {
@@ -122,14 +145,17 @@ class PubSubServer implements FakePubSub, PubSubFaults {
     this.#topics.delete(name);
   }
 
+  publishCount(topic: string): number {
+    return this.#publishCalls.get(topic) ?? 0;
+  }
+
   connectionCount(): number {
     return this.#sockets.size;
   }
 
   async stop(): Promise<void> {
     this.#grpc.forceShutdown();
-    this.dropConnections();
-    await new Promise((resolve) => this.#tcp.close(resolve));
+    await this.goOffline();
   }
 
   failNext(count: number, code: status, details: string = status[code]): void {
@@ -156,11 +182,29 @@ class PubSubServer implements FakePubSub, PubSubFaults {
     this.#isRejected = isRejected;
   }
 
+  setMood(topic: string, mood: TopicMood | null): void {
+    if (mood) this.#moods.set(topic, mood);
+    else this.#moods.delete(topic);
+  }
+
   dropConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  async goOffline(): Promise<void> {
+    const { promise: isClosed, resolve } = Promise.withResolvers<void>();
+    this.#tcp.close(() => resolve());
+    this.dropConnections();
+    await isClosed;
+  }
+
+  async goOnline(): Promise<void> {
+    this.#tcp.listen(this.#port, '127.0.0.1');
+    await once(this.#tcp, 'listening');
+  }
+
   clear(): void {
+    this.#moods.clear();
     this.#faults = [];
     this.#delayMs = 0;
     this.#isRejected = null;
@@ -172,8 +216,17 @@ class PubSubServer implements FakePubSub, PubSubFaults {
 
   #addServices(): void {
     this.#grpc.addService(PUBLISHER_SERVICE, {
-      Publish: this.#handler((request: PublishRequest, call) => this.#publish(request, call)),
-      GetTopic: this.#handler((request: GetTopicRequest) => this.#getTopic(request.topic)),
+      Publish: this.#handler(
+        (request: PublishRequest, call) => this.#publish(request, call),
+        ({ topic }) => {
+          this.#publishCalls.set(topic, this.publishCount(topic) + 1);
+          return topic;
+        },
+      ),
+      GetTopic: this.#handler(
+        (request: GetTopicRequest) => this.#getTopic(request.topic),
+        ({ topic }) => topic,
+      ),
       CreateTopic: this.#handler((request: Topic) => this.#createdTopic(request.name)),
       ListTopics: this.#handler((request: ListTopicsRequest) => this.#listTopics(request.project)),
     });
@@ -181,18 +234,21 @@ class PubSubServer implements FakePubSub, PubSubFaults {
       GetSchema: this.#handler((request: GetSchemaRequest) => this.#getSchema(request.name)),
     });
     this.#grpc.addService(IAM_SERVICE, {
-      TestIamPermissions: this.#handler((request: AcknowledgeRequest) =>
-        this.#testPermissions(request.subscription, request.ackIds),
+      TestIamPermissions: this.#handler(
+        (request: AcknowledgeRequest) => this.#testPermissions(request.subscription, request.ackIds),
+        ({ subscription }) => subscription,
       ),
     });
   }
 
-  /** Wraps what a method does in the faults and the delay that are due. */
+  /** Wraps what a method does in the faults, the mood of its topic and the delay that are due. */
   #handler<Request, Response>(
     answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Answer<Response>,
+    topicOf: (request: Request) => string = () => '',
   ): (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => void {
     return (call, callback) => {
-      const fault = this.#faults.shift();
+      const topic = topicOf(call.request);
+      const fault = this.#faults.shift() ?? this.#faultOfMood(topic);
       if (fault?.kind === 'hang') return;
       if (fault?.kind === 'fail') {
         callback({ code: fault.code, details: fault.details });
@@ -205,9 +261,28 @@ class PubSubServer implements FakePubSub, PubSubFaults {
         return;
       }
       const reply = (): void => ('response' in result ? callback(null, result.response) : callback(result));
-      if (this.#delayMs === 0) reply();
-      else setTimeout(reply, this.#delayMs);
+      const mood = this.#moods.get(topic);
+      const delayMs = mood?.kind === 'slow' ? mood.delayMs : this.#delayMs;
+      if (delayMs === 0) reply();
+      else setTimeout(reply, delayMs);
     };
+  }
+
+  #faultOfMood(topic: string): Fault | null {
+    const mood = this.#moods.get(topic);
+    const calls = (this.#calls.get(topic) ?? 0) + 1;
+    this.#calls.set(topic, calls);
+    switch (mood?.kind) {
+      case 'hang':
+        return { kind: 'hang' };
+      case 'lose_answers':
+        return { kind: 'lose_answer' };
+      case 'fail':
+        if (mood.acceptEvery !== undefined && calls % mood.acceptEvery === 0) return null;
+        return { kind: 'fail', code: mood.code, details: status[mood.code] };
+      default:
+        return null;
+    }
   }
 
   #publish(
@@ -236,6 +311,7 @@ class PubSubServer implements FakePubSub, PubSubFaults {
       topic: topic.name,
       id: (firstId + i).toString(),
       requestIndex,
+      storedAt: Date.now(),
     }));
     for (const message of stored) this.messages.push(message);
     return { response: PublishResponse.create({ messageIds: stored.map((message) => message.id) }) };

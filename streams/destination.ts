@@ -319,6 +319,8 @@ export class Destination {
       this.#closing.signal.removeEventListener('abort', onClosing);
     }
     this.#context.metrics.activations.add(1, 'ok');
+    // A check of a newer record opens it anew, beside one that works.
+    this.#rebuild();
     this.#sink = sink;
     return sink;
   }
@@ -346,6 +348,8 @@ export class Destination {
   }
 
   #note({ failure, delivered }: SendOutcome): void {
+    // A replication that was deleted meanwhile gets no series again.
+    if (this.#closing.signal.aborted) return;
     const { metrics, logger, clock } = this.#context;
     metrics.publishRequests.add(1, this.id, failure?.code ?? 'ok');
     if (!failure || failure.kind === 'rejected') {
