@@ -13,6 +13,8 @@ export const PARTITIONS = 4;
 /** Each answer of the fake takes so long, so that requests are in flight at every moment. */
 const ANSWER_MS = 50;
 const LEAD = 800;
+/** A window is exact to what one fetch brings, and there is never more than twice the lead to fetch. */
+export const DUPLICATES_PER_MISHAP = PARTITIONS * WINDOW_RECORDS + 2 * LEAD;
 
 /** One processor with its load, on a broker of the test's own. */
 export class Outage implements AsyncDisposable {

@@ -1,6 +1,6 @@
 import { expect, jest, test } from '@jest/globals';
 import { NOTHING_WRONG } from '../oracle.ts';
-import { Outage, PARTITIONS, RECOVERY_MS, WINDOW_RECORDS } from '../outage.ts';
+import { DUPLICATES_PER_MISHAP, Outage, RECOVERY_MS, WINDOW_RECORDS } from '../outage.ts';
 import { OwnKafka } from '../own-kafka.ts';
 import { cpuSeconds } from '../process-usage.ts';
 
@@ -32,7 +32,7 @@ test('row 5: the broker is killed hard and comes back after 20 s: the processor 
   expect(await processor.stop()).toBe(0);
   const { duplicates, ...violations } = await load.oracle.verdict();
   expect(violations).toEqual(NOTHING_WRONG);
-  expect(duplicates).toBeLessThanOrEqual(PARTITIONS * WINDOW_RECORDS);
+  expect(duplicates).toBeLessThanOrEqual(DUPLICATES_PER_MISHAP);
   process.stdout.write(
     `row 5: ${Math.round(share * 100)} % of a core while away, back after ${recovery} ms, ${duplicates} duplicates\n`,
   );
