@@ -55,7 +55,8 @@ export class Load implements AsyncDisposable {
         await this.#turn;
         if (!this.#isPaused && Date.now() - observedAt > OBSERVE_MS) {
           observedAt = Date.now();
-          this.#turn = this.oracle.observeCommits();
+          // A broker that has just started, or a slow one, may not answer: the next time it does.
+          this.#turn = this.oracle.observeCommits().catch(() => undefined);
           await this.#turn;
         }
       }

@@ -13,6 +13,8 @@ jest.setTimeout(400_000);
 
 /** After this the program gives up a request to the broker. */
 const REQUEST_TIMEOUT_MS = 15_000;
+/** The last attempt starts within the lease (14 s) and ends within its deadline (8 s); the rest is for a slow machine. */
+const LAST_ATTEMPT_MS = 24_000;
 const SLOW_MS = 60_000;
 const STORM_MS = 60_000;
 const RESET_EVERY_MS = 2_000;
@@ -144,7 +146,7 @@ test('row 11: the coordinator can not be reached while fetching works: nothing i
   }
   expect(requests.count).toBeGreaterThan(0);
   const lastAfter = Math.round(lastArrivalAt - since);
-  expect(lastAfter).toBeLessThan(24_000);
+  expect(lastAfter).toBeLessThan(LAST_ATTEMPT_MS);
   await load.pause();
   const recovery = await outage.recovery();
   expect(recovery).toBeLessThan(RECOVERY_MS);
