@@ -12,6 +12,7 @@ export const WINDOW_RECORDS = 200;
 export const PARTITIONS = 4;
 /** Each answer of the fake takes so long, so that requests are in flight at every moment. */
 const ANSWER_MS = 50;
+const LATE_ANSWER_MS = 2_000;
 const LEAD = 800;
 /** A window is exact to what one fetch brings, and there is never more than twice the lead to fetch. */
 export const DUPLICATES_PER_MISHAP = PARTITIONS * WINDOW_RECORDS + 2 * LEAD;
@@ -70,6 +71,15 @@ export class Outage implements AsyncDisposable {
     );
   }
 
+  /** Ends the load for now, with requests in flight and more behind them. Call it right before Kafka goes away. */
+  async pauseInTheMiddle(): Promise<void> {
+    const { users } = this;
+    await this.load.pause();
+    users.pubsub.faults.delayAll(LATE_ANSWER_MS);
+    await users.send(LEAD);
+    if (users.arrived >= users.sent) throw new Error('nothing is left to deliver');
+  }
+
   /** Waits until `conditionMs` have passed, and fails at once when the process ends. */
   async stays(conditionMs: number): Promise<void> {
     const until = performance.now() + conditionMs;
@@ -85,7 +95,8 @@ export class Outage implements AsyncDisposable {
    */
   async recovery(limitMs = 2 * RECOVERY_MS): Promise<number> {
     const since = performance.now();
-    const { deployment } = this.users;
+    const { deployment, pubsub } = this.users;
+    pubsub.faults.delayAll(ANSWER_MS);
     // A broker that has just started knows of no coordinator yet.
     const before = await waitFor(() => deployment.progress(), { timeoutMs: limitMs, message: 'the group' });
     await this.users.send(PARTITIONS * 10);
