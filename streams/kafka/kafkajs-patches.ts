@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { Socket } from 'node:net';
 import { CODECS, type Codec } from './codecs.ts';
 import { FetchedBatch } from './fetched-batch.ts';
 import { magicOf, readRecordBatches, RECORD_BATCH_MAGIC } from './record-batch.ts';
@@ -49,6 +50,7 @@ export function applyKafkajsPatches(): void {
   registerCodecs();
   patchFetching();
   patchResponses();
+  patchSilentConnections();
   patchOutOfRange();
   isApplied = true;
 }
@@ -118,6 +120,25 @@ function patchResponses(): void {
   ConnectionClass.prototype.connect = function () {
     this.socketFactory = socketInto(this);
     return connect.call(this);
+  };
+}
+
+/**
+ * RELIABILITY 1.2 #21: kafkajs goes on with a connection on which a request has timed out, so a half-open one would time
+ * out for ever, in new consumers' claims too. Here it is given up, as Kafka's own clients do.
+ */
+function patchSilentConnections(): void {
+  const { prototype } = requireKafkajs('kafkajs/src/network/connection') as {
+    prototype: { send(request: object): Promise<unknown>; socket: Socket | null };
+  };
+  const { send } = prototype;
+  prototype.send = async function (request) {
+    try {
+      return await send.call(this, request);
+    } catch (error) {
+      if (error instanceof Error && error.name === 'KafkaJSRequestTimeoutError') this.socket?.destroy(error);
+      throw error;
+    }
   };
 }
 

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -183,11 +183,17 @@ export class Deployment implements AsyncDisposable {
     return text.split('\n').slice(0, -1);
   }
 
-  /** Starts a process and doesn't wait for it. `environment` goes before the deployment's. */
-  async start(environment: Readonly<Record<string, string>> = {}): Promise<ProcessorProcess> {
+  /**
+   * Starts a process and doesn't wait for it. `environment` goes before the deployment's. What it writes goes to
+   * `output`, if given, and is not in its `log()` then.
+   */
+  async start(
+    environment: Readonly<Record<string, string>> = {},
+    output?: string,
+  ): Promise<ProcessorProcess> {
     const [port = 0] = await findFreePorts(1);
     const settings = { ...this.settings, HTTP_PORT: String(port), LOG_FORMAT: 'json', ...environment };
-    const process = await ProcessorProcess.start(this.#directory, settings);
+    const process = await ProcessorProcess.start(this.#directory, settings, output);
     this.#processes.push(process);
     return process;
   }
@@ -316,6 +322,7 @@ export class ProcessorProcess {
   static async start(
     directory: string,
     settings: Readonly<Record<string, string>>,
+    output?: string,
   ): Promise<ProcessorProcess> {
     started += 1;
     const logFile = join(directory, `processor-${started}.log`);
@@ -323,7 +330,7 @@ export class ProcessorProcess {
     const supervised = await SupervisedProcess.start({
       command: NODE,
       arguments: [join(ROOT, 'bin.ts'), 'start'],
-      logFile,
+      logFile: output ?? logFile,
       removeWhenAbandoned: null,
       environment: { PATH, HOME, ...settings },
     });
@@ -434,7 +441,7 @@ export class ProcessorProcess {
 
   /** Everything that the process has written so far, both streams. */
   log(): string {
-    return readFileSync(this.#logFile, 'utf8');
+    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
   /** The log's lines whose message has this in it. */

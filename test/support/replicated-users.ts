@@ -1,4 +1,4 @@
-import { compareArrivals, type Arrivals } from '../../local/arrivals.ts';
+import { compareArrivals, type Arrivals, type ExpectedOperation } from '../../local/arrivals.ts';
 import { expectedJson } from '../../local/expected-operations.ts';
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { jsonMutationWriter } from '../../local/mutation-writer.ts';
@@ -15,6 +15,7 @@ export class ReplicatedUsers implements AsyncDisposable {
   readonly pubsub: FakePubSub;
   readonly #stack: AsyncDisposableStack;
   readonly #sent: SampleMutation[] = [];
+  readonly #byValue = new Map<string, SampleMutation>();
   readonly #write = jsonMutationWriter(DATAMART_ID);
   readonly #sample = sampleMutations({ seed: 3, users: 100, valueBytes: 300, startTs: Date.now() });
 
@@ -60,6 +61,7 @@ export class ReplicatedUsers implements AsyncDisposable {
     await produce(
       this.deployment.mutations,
       batch.map((mutation) => ({ key: mutation.userPointId, value: this.#write(mutation) })),
+      this.deployment.brokers,
     );
     this.#sent.push(...batch);
   }
@@ -76,8 +78,30 @@ export class ReplicatedUsers implements AsyncDisposable {
 
   /** What arrived against what was sent. */
   compare(): Arrivals {
-    const arrived = this.pubsub.messages.map(({ data }) => data.toString('latin1'));
-    return compareArrivals(this.#sent.map(expectedJson), arrived);
+    return compareArrivals(this.expected(), this.arrivals());
+  }
+
+  /** The operations of everything that was sent, in its order. */
+  expected(): readonly ExpectedOperation[] {
+    return this.#sent.map(expectedJson);
+  }
+
+  /** Every arrival in its order, repeated ones too, as latin1 text of its bytes. */
+  arrivals(): readonly string[] {
+    return this.pubsub.messages.map(({ data }) => data.toString('latin1'));
+  }
+
+  /** The operation that the record with this value stands for; undefined when it wasn't sent from here. */
+  operationOf(value: Buffer): ExpectedOperation | undefined {
+    const text = value.toString('latin1');
+    this.#indexSent();
+    const mutation = this.#byValue.get(text);
+    return mutation && expectedJson(mutation);
+  }
+
+  #indexSent(): void {
+    for (const mutation of this.#sent.slice(this.#byValue.size))
+      this.#byValue.set(this.#write(mutation).toString('latin1'), mutation);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,10 @@
 import { expect, test } from '@jest/globals';
+import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { FetchedBatch } from '../../../../streams/kafka/fetched-batch.ts';
-import '../../../../streams/kafka/kafkajs.ts';
 import { assertFetchingIsPatched } from '../../../../streams/kafka/kafkajs-patches.ts';
+import { Kafka, logLevel } from '../../../../streams/kafka/kafkajs.ts';
 import { aRecordBatch } from './record-batch-builder.ts';
 
 const requireKafkajs = createRequire(import.meta.url);
@@ -76,4 +78,30 @@ test('a fetch that is cut off before the first magic byte has nothing yet', asyn
   for (const length of [0, 1, 16, 17, 60]) {
     expect(await consumed(batch.subarray(0, length), 3)).toMatchObject({ nextOffset: 3, records: [] });
   }
+});
+
+test('a connection on which a request has timed out is given up, and another one is made', async () => {
+  await using stack = new AsyncDisposableStack();
+  // Takes everything and answers nothing.
+  const connections: Socket[] = [];
+  const server = createServer((socket) => {
+    socket.resume().on('error', () => undefined);
+    connections.push(socket);
+  }).listen(0, '127.0.0.1');
+  stack.defer(() => {
+    for (const connection of connections) connection.destroy();
+    server.close();
+  });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const admin = new Kafka({
+    brokers: [`127.0.0.1:${port}`],
+    requestTimeout: 50,
+    retry: { retries: 2, initialRetryTime: 1 },
+    logLevel: logLevel.NOTHING,
+  }).admin();
+  stack.defer(() => admin.disconnect());
+  await expect(admin.connect().then(() => admin.listTopics())).rejects.toThrow(/timed out/);
+  expect(connections.length).toBeGreaterThan(1);
+  expect(connections[0]?.destroyed).toBe(true);
 });
