@@ -40,6 +40,8 @@ interface SubjectPartition {
   committedTo: number;
   /** It goes on from the newest mutation; the last commit still holds where the pause began. */
   isInGap: boolean;
+  /** Whose attempt was the last to begin. */
+  lastSender: string | null;
   /** Offsets that were acknowledged to the task that owns the partition now, by process. */
   readonly acknowledged: Map<string, { task: string; offsets: Set<number> }>;
 }
@@ -108,6 +110,7 @@ export class Oracle implements DestinationObserver {
         settledTo: 0,
         committedTo: this.#committed[partition] ?? 0,
         isInGap: false,
+        lastSender: null,
         acknowledged: new Map(),
       })),
       newestOfUser: new Map(),
@@ -182,6 +185,7 @@ export class Oracle implements DestinationObserver {
       this.violated(
         `${process.name} sends ${target} p${first.partition} offset ${first.offset}, which the commit at ${committedTo} says is settled`,
       );
+    subject.partitions[first.partition]!.lastSender = process.name;
     // What a replay has delivered since its last commit, and what came after it.
     const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
     if (newest - committedTo > atOnce && !isInGap && !subject.isDeleted)
@@ -209,6 +213,12 @@ export class Oracle implements DestinationObserver {
     this.#options.trace(
       `${target} stores p${operations[0]!.partition} ${operations.map(({ offset }) => offset).join(' ')} of ${process.name}`,
     );
+    const [{ partition }] = operations as [SentOperation];
+    const { lastSender } = subject.partitions[partition]!;
+    if (lastSender !== process.name && !this.isOrderRelaxed)
+      this.violated(
+        `${target} stores p${partition} of ${process.name} after an attempt of ${lastSender ?? ''} began`,
+      );
     for (const operation of operations) this.#arrive(subject, operation);
   }
 

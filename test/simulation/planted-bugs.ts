@@ -59,17 +59,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
-    name: 'a new owner that ends in its quiet time says that it is quiet',
-    rule: 'A3',
-    edits: [
-      {
-        file: 'streams/stream-task.ts',
-        find: 'this.isQuiet && !this.#isQuietTime',
-        replace: 'this.isQuiet',
-      },
-    ],
-  },
-  {
     name: 'commits go on while a claim is under way',
     rule: 'A2',
     edits: [

@@ -391,6 +391,13 @@ class Simulation {
       this.#reach('ended by itself');
       this.#kill(instance);
     };
+    // An orchestrator changes its mind, when partitions were perhaps just taken over.
+    if (this.#has('stops') && this.#chance.is(0.3)) {
+      this.#scheduler.at(this.#chance.between(500, 9_000), () => {
+        if (this.#has('stops') && !process.isDead && !process.isFrozen && !instance.isStopping)
+          this.#stop(instance);
+      });
+    }
     instance.application.failed.catch(onEnd);
     instance.application.start().catch(onEnd);
   }

@@ -129,3 +129,25 @@ test('after a clean stop the next owner begins at once; after a kill it waits fo
   await third.run(1_500);
   expect(third.sinks.received('a')).toHaveLength(3);
 });
+
+test('a new owner that stops in its quiet time is not quiet: the one after it waits as well', async () => {
+  const first = aDriver();
+  await first.configure('a', {});
+  await first.start();
+  first.produce(activity(0));
+  await first.run(1_500);
+  await first.kill();
+  const { kafka, clock, sinks } = first;
+  const second = aDriver({ kafka, clock, sinks });
+  await second.start();
+  await second.run(2_000);
+  await second.close();
+  expect(isQuiet(second)).toBe(false);
+  const third = aDriver({ kafka, clock, sinks });
+  await third.start();
+  third.produce(activity(1));
+  await third.run(9_000);
+  expect(sinks.received('a')).toHaveLength(1);
+  await third.run(1_500);
+  expect(sinks.received('a')).toHaveLength(2);
+});
