@@ -223,6 +223,8 @@ export class StreamTask implements TaskReplicationsOwner {
     if (this.#closing.signal.aborted) return;
     this.#fetchPosition = batch.nextOffset;
     this.#highWatermark = batch.highWatermark;
+    // An open transaction holds back what follows.
+    if (batch.nextOffset === batch.fetchedOffset) return;
     if (this.#held.length > 0) {
       this.#held.push({ batch, from: 0 });
       return;

@@ -84,9 +84,7 @@ export class TaskAssignment implements GroupListener {
 
   /** Partitions may have been adopted: those that were held are claimed. */
   onAdopted(): void {
-    if (!this.#generation || !this.#held.some((at) => !this.#options.isHeld(at))) return;
-    this.#assignment += 1;
-    void this.#claim(this.#assigned, this.#generation, this.#assignment);
+    if (this.#held.some((at) => !this.#options.isHeld(at))) this.#claimAgain();
   }
 
   owns(at: TopicPartition): boolean {
@@ -170,6 +168,12 @@ export class TaskAssignment implements GroupListener {
   close(): void {
     for (const task of this.#tasks.values()) task.close();
     this.#tasks.clear();
+  }
+
+  #claimAgain(): void {
+    if (!this.#generation) return;
+    this.#assignment += 1;
+    void this.#claim(this.#assigned, this.#generation, this.#assignment);
   }
 
   /**
@@ -267,15 +271,19 @@ export class TaskAssignment implements GroupListener {
 
   /**
    * A batch that wasn't fetched from the task's position: of an earlier assignment, which is dropped, or fetched after
-   * kafkajs moved to the log's start because retention has passed the position.
+   * kafkajs moved to the log's start because retention has passed the position, or because the topic was made anew.
    */
   #onUnexpectedBatch(task: StreamTask, batch: ConsumedBatch): void {
     const { logger, metrics } = this.#options;
     void this.#options.reader
       .bounds(task.scope)
-      .then(({ start }) => {
+      .then(({ start, end }) => {
         if (this.#tasks.get(keyOf(task.scope)) !== task) return;
         const position = task.fetchPosition;
+        if (position > end) {
+          this.#claimAgain();
+          return;
+        }
         if (start > position) {
           metrics.offsetResets.add(1, task.scope.topic, String(task.scope.partition));
           logger.error(

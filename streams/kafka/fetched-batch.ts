@@ -15,8 +15,9 @@ interface LegacyMessage {
  * string of every offset. It has what kafkajs' runner asks a batch for, and decodes when the records are first asked
  * for: those of one partition at a time, and none of partitions that are paused meanwhile.
  *
- * Control records, records of aborted transactions and those before the fetched offset are left out. It is empty only
- * if the position doesn't move: what was compacted away or filtered arrives as a batch without records.
+ * Control records, records of aborted transactions and those before the fetched offset are left out. What was
+ * compacted away or filtered arrives as a batch without records, and so does what an open transaction holds back: the
+ * log's end is told then. It is empty only at that end.
  */
 export class FetchedBatch {
   readonly topic: string;
@@ -46,7 +47,7 @@ export class FetchedBatch {
   }
 
   isEmpty(): boolean {
-    return this.#nextOffset <= this.#fetched;
+    return this.#nextOffset <= this.#fetched && Number(this.highWatermark) <= this.#fetched;
   }
 
   /** kafkajs would not hand such a batch over, and the engine's position would stay behind kafkajs' own. */

@@ -175,25 +175,26 @@ export function judgeTopics(
     const actual = byName.get(wanted.name);
     return actual ? [{ wanted, actual }] : [];
   });
-  const countFor = (wanted: DesiredTopic): number | null => {
+  const countsFor = (wanted: DesiredTopic): readonly number[] | null => {
     const mutationTopic = wanted.mutationTopic ?? '';
-    if (options.isMaking) return wanted.partitions;
+    if (options.isMaking) return [wanted.partitions];
     if (!options.pinnedPartitions || !byName.has(mutationTopic)) return null;
-    // Fewer than pinned is another topic under the old name.
-    return Math.min(options.pinnedPartitions.get(mutationTopic) ?? wanted.partitions, wanted.partitions);
+    // Fewer than pinned is another topic under the old name. An adoption grows the snapshot before it moves the pin.
+    const pinned = options.pinnedPartitions.get(mutationTopic) ?? wanted.partitions;
+    return [Math.min(pinned, wanted.partitions), wanted.partitions];
   };
   return {
     create,
-    refused: found.flatMap(({ wanted, actual }) => refusals(wanted, actual, countFor(wanted))),
+    refused: found.flatMap(({ wanted, actual }) => refusals(wanted, actual, countsFor(wanted))),
     warnings: found.flatMap(({ wanted, actual }) => warningsOf(wanted, actual, options.brokerCount)),
   };
 }
 
-/** `snapshotPartitions`: what a snapshot topic needs; null while that isn't known. */
+/** `snapshotPartitions`: what a snapshot topic may have; null while that isn't known. */
 function refusals(
   wanted: DesiredTopic,
   actual: ExistingTopic,
-  snapshotPartitions: number | null,
+  snapshotPartitions: readonly number[] | null,
 ): RefusedTopic[] {
   const refused: RefusedTopic[] = [];
   const policy = normalPolicy(actual.settings['cleanup.policy'] ?? null);
@@ -215,13 +216,13 @@ function refusals(
     });
   }
   const isSnapshot = wanted.kind === 'snapshot';
-  if (isSnapshot && snapshotPartitions !== null && actual.partitions !== snapshotPartitions) {
+  if (isSnapshot && snapshotPartitions !== null && !snapshotPartitions.includes(actual.partitions)) {
     refused.push({
       topic: wanted.name,
       setting: 'partitions',
       value: String(actual.partitions),
       remedy:
-        `it needs ${snapshotPartitions}, as many as its mutation topic ${wanted.mutationTopic}: ` +
+        `it needs ${snapshotPartitions[0]}, as many as its mutation topic ${wanted.mutationTopic}: ` +
         `name another topic in ${wanted.namedBy}, or delete it and let \`topics create\` and \`snapshot rebuild\` make it anew`,
     });
   }
