@@ -63,11 +63,18 @@ describe('a fetched batch', () => {
     expect([batch.offsetLag(), batch.offsetLagLow()]).toEqual(['985', '988']);
   });
 
-  test('is empty when nothing came, and leaves the position', async () => {
+  test('is empty when nothing came at the log’s end, and leaves the position', async () => {
+    const batch = await fetched([], 1_000);
+
+    expect([batch.isEmpty(), batch.lastOffset(), batch.firstOffset()]).toEqual([true, '999', null]);
+    expect(batch.consumed().nextOffset).toBe(1_000);
+  });
+
+  test('tells the log’s end when an open transaction holds back what follows', async () => {
     const batch = await fetched([], 11);
 
-    expect([batch.isEmpty(), batch.lastOffset(), batch.firstOffset()]).toEqual([true, '10', null]);
-    expect(batch.consumed().nextOffset).toBe(11);
+    expect([batch.isEmpty(), batch.lastOffset(), batch.firstOffset()]).toEqual([false, '10', null]);
+    expect(batch.consumed()).toMatchObject({ nextOffset: 11, highWatermark: 1_000, records: [] });
   });
 
   test.each([
