@@ -41,11 +41,27 @@ const MAX_REFERENCES = 100;
 
 class UnexpectedStatusError extends Error {
   override readonly name = 'UnexpectedStatusError';
-  readonly status: number;
+  /** The registry says that what was asked for isn't there; any other server's 404 isn't that. */
+  readonly isNotFound: boolean;
 
-  constructor(status: number) {
-    super(`the registry answered ${status}`);
-    this.status = status;
+  constructor(status: number, body: string) {
+    const isNotFound = status === 404 && hasErrorCode(body);
+    super(
+      status === 404 && !isNotFound
+        ? 'the address answered 404, not as a schema registry does; is KAFKA_SCHEMA_REGISTRY_URL right?'
+        : `the registry answered ${status}`,
+    );
+    this.isNotFound = isNotFound;
+  }
+}
+
+/** Confluent's API and those like it: `{"error_code":40403,"message":"Schema not found"}`. */
+function hasErrorCode(body: string): boolean {
+  try {
+    const { error_code: code } = JSON.parse(body) as { error_code?: unknown };
+    return typeof code === 'number';
+  } catch {
+    return false;
   }
 }
 
@@ -73,7 +89,7 @@ export class HttpSchemaRegistry implements SchemaSource {
       };
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof UnexpectedStatusError && error.status === 404) return { kind: 'unknown' };
+      if (error instanceof UnexpectedStatusError && error.isNotFound) return { kind: 'unknown' };
       return { kind: 'unavailable', detail: `asking for schema ${id}: ${reasonOf(error)}` };
     }
   }
@@ -105,7 +121,7 @@ export class HttpSchemaRegistry implements SchemaSource {
       const { compatibilityLevel } = response as { readonly compatibilityLevel?: unknown };
       return typeof compatibilityLevel === 'string' ? compatibilityLevel.toUpperCase() : 'BACKWARD';
     } catch (error) {
-      if (error instanceof UnexpectedStatusError && error.status === 404) return 'BACKWARD';
+      if (error instanceof UnexpectedStatusError && error.isNotFound) return 'BACKWARD';
       throw error;
     }
   }
@@ -140,7 +156,7 @@ export class HttpSchemaRegistry implements SchemaSource {
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
     const body = await response.text();
-    if (!response.ok) throw new UnexpectedStatusError(response.status);
+    if (!response.ok) throw new UnexpectedStatusError(response.status, body);
     return JSON.parse(body);
   }
 }

@@ -24,6 +24,8 @@ const OVERTIME_MS = 500;
 const CHECK_DEADLINE_MS = 15_000;
 /** An open sink that nobody has used after its activation is closed. */
 const UNUSED_MS = 5_000;
+/** A replication that is paused and activated again in quick succession keeps its client, and is checked once. */
+const KEPT_MS = 10_000;
 const REPEAT_LOG_MS = 60_000;
 /** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
 const FAULT_CONFIRMATIONS = 3;
@@ -79,6 +81,8 @@ export class Destination {
   #config: ReplicationConfig;
   #opening: Promise<Sink> | null = null;
   #sink: Sink | null = null;
+  #checkedMs = 0;
+  #cancelClosing: (() => void) | null = null;
   #state: DestinationState = 'ACTIVATING';
   #lastFailure: {
     readonly code: SinkErrorCode;
@@ -134,8 +138,12 @@ export class Destination {
     this.admission.reset();
   }
 
-  /** Opens the destination and tries it, publishing nothing. Resolves with what was wrong, or null. */
+  /**
+   * Opens the destination and tries it, publishing nothing, unless that was done a moment ago. Resolves with what was
+   * wrong, or null.
+   */
   async activate(): Promise<SinkError | null> {
+    if (this.#sink && this.#context.clock.monotonic() - this.#checkedMs < KEPT_MS) return null;
     try {
       await this.#open();
       return null;
@@ -151,16 +159,19 @@ export class Destination {
 
   /** The destination was found to work: attempts may start. */
   resume(): void {
+    this.#cancelClosing?.();
+    this.#cancelClosing = null;
     this.admission.reset();
   }
 
-  /** No attempt may start until `resume`; every connection is closed. */
-  async suspend(): Promise<void> {
+  /** No attempt may start until `resume`; every connection is closed unless that comes soon. */
+  suspend(): void {
     this.admission.hold();
     this.#fatalFailures = 0;
     this.#rejectedInARow = 0;
-    await this.#attemptsEnded();
-    await this.#closeSink();
+    this.#cancelClosing ??= this.#context.clock.schedule(KEPT_MS, () => {
+      void this.#attemptsEnded().then(() => (this.#cancelClosing ? this.#closeSink() : undefined));
+    });
   }
 
   /** The attempt that is in flight for the partition, or null. */
@@ -201,6 +212,7 @@ export class Destination {
   /** Ends the attempts in flight and closes the sink. Idempotent. */
   async close(): Promise<void> {
     this.admission.close();
+    this.#cancelClosing?.();
     this.#closing.abort();
     await this.#attemptsEnded();
     await this.#closeSink();
@@ -322,6 +334,7 @@ export class Destination {
     // A check of a newer record opens it anew, beside one that works.
     this.#rebuild();
     this.#sink = sink;
+    this.#checkedMs = this.#context.clock.monotonic();
     return sink;
   }
 

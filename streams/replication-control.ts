@@ -199,7 +199,7 @@ export class ReplicationControl {
     const destination = this.#options.destinations().find(config);
     for (const task of this.#options.tasks()) task.replications.onStance(config, stance);
     if (stance.state === 'ACTIVE') destination?.resume();
-    else void destination?.suspend();
+    else destination?.suspend();
   }
 
   #applyStatus(record: ConsumedRecord): void {

@@ -78,7 +78,7 @@ class CountingRegistry {
   private constructor(registryUrl: string) {
     this.#server = createHttpServer((request, response) => {
       this.requests += 1;
-      void fetch(new URL(request.url ?? '', registryUrl)).then(async (answer) => {
+      void fetch(registryUrl + (request.url ?? '')).then(async (answer) => {
         response.writeHead(answer.status, { 'content-type': 'application/json' });
         response.end(await answer.text());
       });

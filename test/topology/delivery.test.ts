@@ -167,7 +167,8 @@ test('a replication that is created, paused, activated and deleted takes effect 
   await driver.run();
   await driver.configure('a', { status: 'PAUSED' });
   driver.produce(activity(3));
-  await driver.run();
+  await driver.run(11_000);
+  expect(driver.sinks.closed).toEqual(['a']);
   await driver.configure('a', { status: 'ACTIVE' });
   driver.produce(activity(4));
   await driver.run();

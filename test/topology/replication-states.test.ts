@@ -264,3 +264,19 @@ test('a status record of a newer release stops the program', async () => {
   await driver.clock.advance(1_000);
   expect(String(await failed)).toContain('state_too_new');
 });
+
+test('a replication that is paused and activated in quick succession keeps its client', async () => {
+  const driver = aDriver();
+  await driver.start();
+  await driver.configure('80', { resume: 'WHERE_STOPPED' });
+  driver.produce(activity(0));
+  await driver.run(1_000);
+  for (let i = 0; i < 10; i += 1) {
+    await driver.configure('80', { status: 'PAUSED', resume: 'WHERE_STOPPED' });
+    await driver.configure('80', { resume: 'WHERE_STOPPED' });
+  }
+  driver.produce(activity(1));
+  await driver.run(1_000);
+  expect(received(driver, '80')).toEqual([0, 1]);
+  expect(await driver.metric('activations_total', { code: 'ok' })).toBe(1);
+});

@@ -78,6 +78,15 @@ test('reads the schemas that a schema refers to, the innermost first', async () 
   });
 });
 
+test('a 404 that no registry gave is no unknown schema', async () => {
+  answers['GET /schemas/ids/8'] = { status: 404, body: 'no such page' };
+  const registry = new HttpSchemaRegistry({ url, username: null, password: null, timeoutMs: 1_000 });
+  expect(await registry.fetchSchema(8, never)).toEqual({
+    kind: 'unavailable',
+    detail: expect.stringContaining('is KAFKA_SCHEMA_REGISTRY_URL right?') as unknown,
+  });
+});
+
 test('knows an unknown id from a registry that can’t be relied on', async () => {
   const registry = aRegistry({ timeoutMs: 100 });
   expect(await registry.fetchSchema(8, never)).toEqual({ kind: 'unknown' });
