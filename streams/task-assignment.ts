@@ -61,6 +61,8 @@ export class TaskAssignment implements GroupListener {
   #assignment = 0;
   #assigned: readonly TopicPartition[] = [];
   #held: readonly TopicPartition[] = [];
+  /** Topics that were made anew under a task: Kafka has dropped the group's offsets then, and nothing may be skipped. */
+  readonly #madeAnew = new Set<string>();
 
   constructor(options: TaskAssignmentOptions) {
     this.#options = options;
@@ -213,7 +215,8 @@ export class TaskAssignment implements GroupListener {
     if (!isCurrent()) return;
     this.#hold(assigned.filter(isHeld));
     const claims = committed.map((commit) => {
-      const claim = claimOf(commit, startFrom, this.#tasks.get(keyOf(commit))?.taskId ?? null);
+      const from = this.#madeAnew.has(keyOf(commit)) ? 'earliest' : startFrom;
+      const claim = claimOf(commit, from, this.#tasks.get(keyOf(commit))?.taskId ?? null);
       return { ...claim, carried: this.#options.carriedBy(claim) };
     });
     const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
@@ -247,6 +250,7 @@ export class TaskAssignment implements GroupListener {
         lists.forgetOthers(claim.at, taskId);
       }
     }
+    for (const at of partitions) this.#madeAnew.delete(keyOf(at));
     for (const { claim, taskId } of fresh)
       this.#tasks.set(keyOf(claim.at), this.#options.makeTask(claim, taskId));
     for (const task of this.#tasks.values()) this.#options.consumer.resumeAt(task.scope, task.fetchPosition);
@@ -281,6 +285,12 @@ export class TaskAssignment implements GroupListener {
         if (this.#tasks.get(keyOf(task.scope)) !== task) return;
         const position = task.fetchPosition;
         if (position > end) {
+          metrics.offsetResets.add(1, task.scope.topic, String(task.scope.partition));
+          logger.error(
+            { ...task.scope, offset: position },
+            `the position ${position} is beyond the log’s end ${end}: the topic was made anew; it is read from its start`,
+          );
+          this.#madeAnew.add(keyOf(task.scope));
           this.#claimAgain();
           return;
         }
