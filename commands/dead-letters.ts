@@ -8,7 +8,6 @@ import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { fileCredentials } from '../sinks/credentials.ts';
 import { systemClock } from '../streams/clock.ts';
 import { Destinations } from '../streams/destinations.ts';
-import { GlobalTable } from '../streams/global-table.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
@@ -18,6 +17,7 @@ import { RedriveLedger } from '../streams/redrive/redrive-ledger.ts';
 import { Redrive } from '../streams/redrive/redrive.ts';
 import { KafkaSnapshotView } from '../streams/redrive/snapshot-view.ts';
 import type { ExistingTopic } from '../streams/topics/topic-admin-port.ts';
+import { openControlTables } from './control-tables.ts';
 import {
   runDeadLettersList,
   type DeadLettersListOptions,
@@ -62,20 +62,16 @@ export async function redriveDeadLetters(
   signal: AbortSignal,
 ): Promise<number> {
   const { id, topics } = await describe(settings, logger);
-  const control = settings.topics.replicationConfig;
-  if (!topics.has(control)) throw missing(control);
+  for (const topic of [settings.topics.replicationConfig, settings.topics.replicationStatus])
+    if (!topics.has(topic)) throw missing(topic);
   const ledgerPath = options.progressFile ?? defaultLedgerPath(env, hashOf(id, settings.topics.deadLetters));
   if (ledgerPath === null)
     throw new ConfigError(['--progress-file: not given, and neither XDG_STATE_HOME nor HOME is set']);
 
   await using stack = new AsyncDisposableStack();
   const port = kafkajsPort(settings.kafka, logger);
-  const [reader, tableReader, snapshotReader] = [
-    port.partitionReader(),
-    port.partitionReader(),
-    port.partitionReader(),
-  ];
-  for (const each of [reader, tableReader, snapshotReader]) stack.defer(() => each.close());
+  const [reader, snapshotReader] = [port.partitionReader(), port.partitionReader()];
+  for (const each of [reader, snapshotReader]) stack.defer(() => each.close());
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null });
   const table = openTable(sinks);
   const schemas = openSchemas(settings);
@@ -90,25 +86,24 @@ export async function redriveDeadLetters(
     credentials: fileCredentials({ directory: settings.credentials.directory }),
   });
   stack.defer(() => destinations.close());
-  const configTable = new GlobalTable({
-    ...shared,
-    topic: control,
-    reader: tableReader,
-    apply: ({ key, value, offset }) => {
-      const change = table.apply(key?.toString() ?? '', value, offset);
-      if (change.kind !== 'changed') return;
-      destinations.apply(change.previous, change.next).catch((error: unknown) => {
-        logger.warn({ error }, 'a changed destination couldn’t be closed');
-      });
-    },
-  });
-  await configTable.restore(signal);
-  const following = new AbortController();
-  const followed = configTable.follow(following.signal);
-  stack.defer(async () => {
-    following.abort();
-    await followed;
-  });
+  stack.use(
+    await openControlTables(
+      {
+        settings,
+        logger,
+        replications: table,
+        listener: {
+          onConfig: (change) => {
+            if (change.kind !== 'changed') return;
+            destinations.apply(change.previous, change.next).catch((error: unknown) => {
+              logger.warn({ error }, 'a changed destination couldn’t be closed');
+            });
+          },
+        },
+      },
+      signal,
+    ),
+  );
   const file = stack.use(await LedgerFile.open(ledgerPath));
   const ledger = await RedriveLedger.open(file);
   const log = openLog(settings, topics, reader);
@@ -154,7 +149,8 @@ async function describe(
   const admin = kafkajsTopicAdmin(kafka, logger);
   try {
     const { id = '' } = await admin.describeCluster();
-    const names = [topics.deadLetters, topics.replicationConfig, ...topics.mutations, ...topics.snapshots];
+    const tables = [topics.replicationConfig, topics.replicationStatus];
+    const names = [topics.deadLetters, ...tables, ...topics.mutations, ...topics.snapshots];
     const found = await admin.describeTopics(names);
     return { id, topics: new Map(found.map((topic) => [topic.name, topic])) };
   } finally {

@@ -37,6 +37,8 @@ export interface ReplicationConfig {
   readonly destination: unknown;
   /** The kind's own fields as text, to compare: they are immutable. */
   readonly destinationFields: string;
+  /** The JSON object as it was written. */
+  readonly record: Readonly<Record<string, unknown>>;
 }
 
 /** Why a record of the control topic is refused. The codes are those of the API. */
@@ -197,6 +199,7 @@ function parseConfig(
     created: parseCreated(record),
     destination: parsed.config,
     destinationFields: JSON.stringify(type.fields.map((field) => record[field] ?? null)),
+    record,
   };
 }
 

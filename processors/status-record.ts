@@ -1,3 +1,4 @@
+import { judgementNameOf, readJudgement, type StoredJudgement } from './config-judgement.ts';
 import type { ReplicationState, Verdict } from './replication-state.ts';
 
 /** The version of the records of `replication-status` that this program writes and the newest that it reads. */
@@ -42,6 +43,7 @@ export interface PartitionReport {
 export type StatusRecord =
   | { readonly kind: 'replication'; readonly status: ReplicationStatus }
   | { readonly kind: 'partition'; readonly report: PartitionReport }
+  | { readonly kind: 'judgement'; readonly name: string; readonly judgement: StoredJudgement }
   | { readonly kind: 'other' };
 
 /** The key of a replication's own record. */
@@ -112,6 +114,11 @@ export function readStatusRecord(key: string, value: Buffer): StatusRecord {
     return other;
   }
   if (typeof record.v === 'number' && record.v > STATUS_VERSION) throw new StateTooNewError(key, record.v);
+  const name = judgementNameOf(key);
+  if (name !== null) {
+    const judgement = readJudgement(record);
+    return judgement ? { kind: 'judgement', name, judgement } : other;
+  }
   const [prefix, id, topic, partition] = key.split('/');
   if (prefix !== 'replication' || id === undefined) return other;
   if (topic !== undefined && partition !== undefined) {

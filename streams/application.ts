@@ -269,7 +269,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
       held: () => this.#assignment.held,
-      tableLag: () => this.#control.lags,
+      tableLag: () => this.#control.tables.lags,
       stateOf: (config) => this.#control.stateOf(config),
       lostOffsetsOf: ({ id }) => this.#control.lostOffsetsOf(id),
     });
