@@ -191,7 +191,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       credentials: options.credentials,
       isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
       onFault: (config, failure) => {
-        this.#control.onFault(config, failure);
+        this.#control.onFault(config, failure, null);
       },
     });
     this.#deadLetters = new DeadLetters({
@@ -210,6 +210,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       destinations: () => this.#destinations,
       tasks: () => this.#assignment.tasks,
       isCoordinator: () => this.#isCoordinator,
+      mayWrite: () => this.#lease.mayStart(),
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
       metrics,

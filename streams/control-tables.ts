@@ -22,6 +22,12 @@ export interface ControlListener {
   onFatal(error: FatalStreamsError): void;
 }
 
+export interface TableLag {
+  readonly topic: string;
+  readonly lag: number;
+  readonly ageMs: number;
+}
+
 export interface ControlTablesOptions {
   readonly topics: { readonly replicationConfig: string; readonly replicationStatus: string };
   readonly replications: ReplicationTable;
@@ -77,13 +83,9 @@ export class ControlTables {
     return this.#isCaughtUp;
   }
 
-  /** Records that the tables haven't read yet. */
-  get lags(): readonly { readonly topic: string; readonly lag: number }[] {
-    const { topics } = this.#options;
-    return [
-      { topic: topics.replicationConfig, lag: this.#configTable.lag },
-      { topic: topics.replicationStatus, lag: this.#statusTable.lag },
-    ];
+  /** How far each table is behind its topic: records not read yet, and the time since the last reading, in ms. */
+  get lags(): readonly TableLag[] {
+    return [this.#configTable, this.#statusTable].map(({ topic, lag, ageMs }) => ({ topic, lag, ageMs }));
   }
 
   /** How far the control topic was read, and where it ends, as last seen. */

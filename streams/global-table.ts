@@ -35,10 +35,17 @@ export class GlobalTable {
   #end = 0;
   /** Where the reading from the start is complete; null when it is. */
   #target: number | null = null;
+  /** On the monotonic clock. */
+  #readAtMs: number;
 
   constructor(options: GlobalTableOptions) {
     this.#options = options;
     this.#at = { topic: options.topic, partition: 0 };
+    this.#readAtMs = options.clock.monotonic();
+  }
+
+  get topic(): string {
+    return this.#at.topic;
   }
 
   /** The offset to be read next, and the log's end as last seen. */
@@ -51,10 +58,15 @@ export class GlobalTable {
     return Math.max(0, this.#end - this.#position);
   }
 
+  /** How long ago the topic was last read, in ms: a table that can't be followed keeps what it has. */
+  get ageMs(): number {
+    return this.#options.clock.monotonic() - this.#readAtMs;
+  }
+
   /** Reads from the start to the end that is there now. Rejects with `RestoreFailedError` after 120 s or on abort. */
   async restore(signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#options;
-    const deadline = clock.now() + RESTORE_TIMEOUT_MS;
+    const deadline = clock.monotonic() + RESTORE_TIMEOUT_MS;
     let hasBegun = false;
     for (let attempt = 0; ;) {
       if (signal.aborted) throw new RestoreFailedError(`reading ${this.#at.topic} was stopped`);
@@ -68,7 +80,7 @@ export class GlobalTable {
         attempt = 0;
       } catch (error) {
         logger.debug({ topic: this.#at.topic, error: error }, 'reading a table failed; trying again');
-        if (clock.now() > deadline) {
+        if (clock.monotonic() > deadline) {
           throw new RestoreFailedError(`reading ${this.#at.topic} to its end took more than 120 s`, {
             cause: error,
           });
@@ -76,7 +88,7 @@ export class GlobalTable {
         await sleep(clock, backoffMs(attempt, false, random), signal);
         attempt += 1;
       }
-      if (clock.now() > deadline)
+      if (clock.monotonic() > deadline)
         throw new RestoreFailedError(`reading ${this.#at.topic} to its end took more than 120 s`);
     }
   }
@@ -122,6 +134,7 @@ export class GlobalTable {
     for (const record of batch.records) if (record.offset >= this.#position) this.#options.apply(record);
     this.#position = Math.max(this.#position, batch.nextOffset);
     this.#end = Math.max(batch.highWatermark, this.#position);
+    this.#readAtMs = this.#options.clock.monotonic();
     this.#maybeComplete();
   }
 

@@ -34,6 +34,8 @@ export interface ReplicationControlOptions {
   readonly tasks: () => Iterable<StreamTask>;
   /** Whether this instance owns partition 0 of the first mutation topic. */
   readonly isCoordinator: () => boolean;
+  /** Whether the lease holds: what this instance sees of its partitions may be told. */
+  readonly mayWrite: () => boolean;
   readonly generation: () => number;
   /** Names this instance in reports. */
   readonly instance: string;
@@ -108,6 +110,7 @@ export class ReplicationControl {
       logger,
       signal,
       isCoordinator: options.isCoordinator,
+      credentialsVersionOf: () => null,
       onStance: (config, stance) => {
         this.#onStance(config, stance);
       },
@@ -183,8 +186,7 @@ export class ReplicationControl {
    * gone, what was last reported (PROTOCOL A1). Throws when the named list isn't there.
    */
   carriedBy({ at, offset, carried, isNew }: Claim): CommitMetadata {
-    if (carried.isReadable) return this.lists.resolve(at, carried);
-    if (isNew) return carried;
+    if (!isNew && carried.isReadable) return this.lists.resolve(at, carried);
     const x: OwnPosition[] = [];
     for (const config of this.#options.table.all()) {
       const report = this.#status.report(config.id, at.topic, at.partition);
@@ -200,17 +202,17 @@ export class ReplicationControl {
     return this.#reports.store(report);
   }
 
-  /** A permanent fault of a destination was confirmed on this instance. */
-  onFault(config: ReplicationConfig, failure: SinkError): void {
+  /** A permanent fault of a destination was confirmed on this instance, with these credentials. */
+  onFault(config: ReplicationConfig, failure: SinkError, credentialsVersion: number | null): void {
     const current = this.#options.table.get(config.id);
     if (current && identityOf(current) === identityOf(config))
-      void this.#states.destinationFailed(current, failure);
+      void this.#states.destinationFailed(current, failure, credentialsVersion);
   }
 
   async #report(): Promise<void> {
-    const { clock, signal, tasks } = this.#options;
+    const { clock, signal, tasks, mayWrite } = this.#options;
     while (!signal.aborted) {
-      this.#reports.refresh(tasks());
+      if (mayWrite()) this.#reports.refresh(tasks());
       await sleep(clock, REPORT_EVERY_MS, signal);
     }
   }
