@@ -26,8 +26,13 @@ describe('fileCredentials', () => {
   });
 
   const resolve = async (uri: string, from: string | null = directory): Promise<string> => {
-    const credentials = await fileCredentials({ directory: from }).resolve(uri, new AbortController().signal);
-    return credentials.text;
+    const request = { uri, replicationId: '80', datamartId: '1649' };
+    const { text, version } = await fileCredentials({ directory: from }).resolve(
+      request,
+      new AbortController().signal,
+    );
+    expect(version).toBeNull();
+    return text;
   };
 
   test.each(['file:google/acme.json', 'file:./google/acme.json', 'file:google/../google/acme.json'])(
@@ -45,9 +50,10 @@ describe('fileCredentials', () => {
   test('gives the SHA-256 of the text, so that other content is told apart', async () => {
     const resolver = fileCredentials({ directory });
     const { signal } = new AbortController();
-    const before = await resolver.resolve('file:google/acme.json', signal);
+    const request = { uri: 'file:google/acme.json', replicationId: '80', datamartId: '1649' };
+    const before = await resolver.resolve(request, signal);
     await writeFile(path.join(directory, 'google', 'acme.json'), `${SECRET}2`);
-    const after = await resolver.resolve('file:google/acme.json', signal);
+    const after = await resolver.resolve(request, signal);
 
     expect(before.fingerprint).toBe(createHash('sha256').update(SECRET).digest('hex'));
     expect(after.fingerprint).not.toBe(before.fingerprint);
