@@ -14,6 +14,7 @@ import {
   type SetExitCode,
 } from './commands/cli-process.ts';
 import { FLUSH_MS } from './commands/command-settings.ts';
+import { credentialsCommand } from './commands/credentials-command.ts';
 import { deadLettersCommand } from './commands/dead-letters-command.ts';
 import { demoCommand } from './commands/demo-command.ts';
 import { generateCommand } from './commands/generate-command.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   generateCommand,
   deadLettersCommand,
   partitionsCommand,
+  credentialsCommand,
 ];
 
 /** Runs the program in this process and ends it. */
