@@ -1,4 +1,5 @@
 import type { Settings } from '../config/settings.ts';
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { systemClock } from '../streams/clock.ts';
 import { ControlTables, type ControlListener } from '../streams/control-tables.ts';
@@ -11,6 +12,8 @@ export interface ControlTablesContext {
   readonly logger: Logger;
   /** Still empty; its rules judge the records. */
   readonly replications: ReplicationTable;
+  /** Still empty. */
+  readonly credentials: CredentialsTable;
   readonly listener?: Omit<ControlListener, 'onFatal'>;
 }
 
@@ -21,7 +24,7 @@ export interface FollowedTables extends AsyncDisposable {
 
 /** Reads the control tables on the settings' Kafka whole and follows them, for a command or an instance without tasks. */
 export async function openControlTables(
-  { settings, logger, replications, listener = {} }: ControlTablesContext,
+  { settings, logger, replications, credentials, listener = {} }: ControlTablesContext,
   signal: AbortSignal,
 ): Promise<FollowedTables> {
   const reader = kafkajsPort(settings.kafka, logger).partitionReader();
@@ -29,6 +32,7 @@ export async function openControlTables(
   const tables = new ControlTables({
     topics: settings.topics,
     replications,
+    credentials,
     reader,
     clock: systemClock,
     random: Math.random,

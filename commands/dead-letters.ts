@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { ConfigError } from '../config/config-error.ts';
 import type { Settings } from '../config/settings.ts';
+import { CredentialsTable } from '../processors/credentials-table.ts';
 import { Topology } from '../processors/topology.ts';
 import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../schemas/record-decoder.ts';
-import { fileCredentials } from '../sinks/credentials.ts';
 import { systemClock } from '../streams/clock.ts';
 import { Destinations } from '../streams/destinations.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
@@ -28,7 +28,7 @@ import {
   type DeadLettersRedriveOptions,
   type DeadLettersRedrivePorts,
 } from './dead-letters-redrive.ts';
-import { openSchemas, openSinks, openTable } from './processor.ts';
+import { openCredentials, openSchemas, openSinks, openTable } from './processor.ts';
 import { defaultLedgerPath, LedgerFile } from './redrive-ledger-file.ts';
 
 export interface DeadLettersContext {
@@ -62,8 +62,7 @@ export async function redriveDeadLetters(
   signal: AbortSignal,
 ): Promise<number> {
   const { id, topics } = await describe(settings, logger);
-  for (const topic of [settings.topics.replicationConfig, settings.topics.replicationStatus])
-    if (!topics.has(topic)) throw missing(topic);
+  for (const topic of controlTopics(settings)) if (!topics.has(topic)) throw missing(topic);
   const ledgerPath = options.progressFile ?? defaultLedgerPath(env, hashOf(id, settings.topics.deadLetters));
   if (ledgerPath === null)
     throw new ConfigError(['--progress-file: not given, and neither XDG_STATE_HOME nor HOME is set']);
@@ -74,6 +73,7 @@ export async function redriveDeadLetters(
   for (const each of [reader, snapshotReader]) stack.defer(() => each.close());
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null });
   const table = openTable(sinks);
+  const credentials = new CredentialsTable();
   const schemas = openSchemas(settings);
   stack.defer(() => schemas.close());
   const shared = { clock: systemClock, random: Math.random, logger };
@@ -83,7 +83,7 @@ export async function redriveDeadLetters(
     // An operator who redrives wants an attempt now, and a refusal ends the replication's part at once.
     isActivated: () => true,
     onFault: () => undefined,
-    credentials: fileCredentials({ directory: settings.credentials.directory }),
+    credentials: openCredentials(settings, credentials),
   });
   stack.defer(() => destinations.close());
   stack.use(
@@ -92,6 +92,7 @@ export async function redriveDeadLetters(
         settings,
         logger,
         replications: table,
+        credentials,
         listener: {
           onConfig: (change) => {
             if (change.kind !== 'changed') return;
@@ -141,16 +142,21 @@ export async function redriveDeadLetters(
   );
 }
 
+/** The topics that say which replications there are. */
+function controlTopics({ topics }: Settings): readonly string[] {
+  return [topics.replicationConfig, topics.replicationCredentials, topics.replicationStatus];
+}
+
 /** The cluster's id, and those of this program's topics that exist. */
 async function describe(
-  { kafka, topics }: Settings,
+  settings: Settings,
   logger: Logger,
 ): Promise<{ readonly id: string; readonly topics: ReadonlyMap<string, ExistingTopic> }> {
-  const admin = kafkajsTopicAdmin(kafka, logger);
+  const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
     const { id = '' } = await admin.describeCluster();
-    const tables = [topics.replicationConfig, topics.replicationStatus];
-    const names = [topics.deadLetters, ...tables, ...topics.mutations, ...topics.snapshots];
+    const { deadLetters, mutations, snapshots } = settings.topics;
+    const names = [deadLetters, ...controlTopics(settings), ...mutations, ...snapshots];
     const found = await admin.describeTopics(names);
     return { id, topics: new Map(found.map((topic) => [topic.name, topic])) };
   } finally {

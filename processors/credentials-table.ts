@@ -43,6 +43,11 @@ export class CredentialsTable {
     return record.kind === 'sealed' ? record.credentials.version : record.version;
   }
 
+  /** Whether there is a record, also one that can't be read. */
+  has(replicationId: string): boolean {
+    return this.#records.has(replicationId);
+  }
+
   /** The keys of all records, of those that can't be read too: a deleted replication's is to be shredded. */
   ids(): Iterable<string> {
     return this.#records.keys();

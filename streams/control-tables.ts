@@ -1,3 +1,4 @@
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import { judgementName } from '../processors/config-judgement.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import { StateTooNewError } from '../processors/status-record.ts';
@@ -18,6 +19,8 @@ export interface ControlListener {
   onConfig?(change: Exclude<TableChange, { kind: 'unchanged' }>): void;
   /** A record of the control topic was read: what is known of its key, by `judgementName`, may be another. */
   onJudged?(name: string): void;
+  /** The replication has other credentials, or none any more. */
+  onCredentials?(replicationId: string): void;
   /** A record says more than this program understands: it must end (exit 1). */
   onFatal(error: FatalStreamsError): void;
 }
@@ -29,8 +32,15 @@ export interface TableLag {
 }
 
 export interface ControlTablesOptions {
-  readonly topics: { readonly replicationConfig: string; readonly replicationStatus: string };
+  readonly topics: {
+    readonly replicationConfig: string;
+    readonly replicationCredentials: string;
+    readonly replicationStatus: string;
+  };
+  /** Still empty. */
   readonly replications: ReplicationTable;
+  /** Still empty. */
+  readonly credentials: CredentialsTable;
   readonly reader: PartitionReader;
   readonly clock: Clock;
   readonly random: Random;
@@ -45,15 +55,18 @@ export interface ControlTablesOptions {
  */
 export class ControlTables {
   readonly replications: ReplicationTable;
+  readonly credentials: CredentialsTable;
   readonly status = new StatusTable();
   readonly #options: ControlTablesOptions;
   readonly #statusTable: GlobalTable;
+  readonly #credentialsTable: GlobalTable;
   readonly #configTable: GlobalTable;
   #isCaughtUp = false;
 
   constructor(options: ControlTablesOptions) {
     this.#options = options;
     this.replications = options.replications;
+    this.credentials = options.credentials;
     const { topics, reader, clock, random, logger } = options;
     const shared = { reader, clock, random, logger };
     this.#statusTable = new GlobalTable({
@@ -61,6 +74,13 @@ export class ControlTables {
       topic: topics.replicationStatus,
       apply: (record) => {
         this.#applyStatus(record);
+      },
+    });
+    this.#credentialsTable = new GlobalTable({
+      ...shared,
+      topic: topics.replicationCredentials,
+      apply: (record) => {
+        this.#applyCredentials(record);
       },
     });
     this.#configTable = new GlobalTable({
@@ -85,7 +105,7 @@ export class ControlTables {
 
   /** How far each table is behind its topic: records not read yet, and the time since the last reading, in ms. */
   get lags(): readonly TableLag[] {
-    return [this.#configTable, this.#statusTable].map(({ topic, lag, ageMs }) => ({ topic, lag, ageMs }));
+    return this.#all.map(({ topic, lag, ageMs }) => ({ topic, lag, ageMs }));
   }
 
   /** How far the control topic was read, and where it ends, as last seen. */
@@ -95,19 +115,18 @@ export class ControlTables {
 
   /** Reads the tables to their ends. Rejects when that takes too long. */
   async restore(signal: AbortSignal): Promise<void> {
-    await this.#statusTable.restore(signal);
-    await this.#configTable.restore(signal);
+    for (const table of this.#all) await table.restore(signal);
     this.#isCaughtUp = true;
   }
 
   /** Follows the tables until `signal` aborts. Never rejects. */
   async follow(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#statusTable.follow(signal), this.#configTable.follow(signal)]);
+    await Promise.all(this.#all.map((table) => table.follow(signal)));
   }
 
   /** Resolves when everything that is in the topics now was applied. `follow` must be running. */
   async caughtUp(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#statusTable.caughtUp(signal), this.#configTable.caughtUp(signal)]);
+    await Promise.all(this.#all.map((table) => table.caughtUp(signal)));
   }
 
   /** Resolves when the record at this offset of the control topic was applied. `follow` must be running. */
@@ -115,16 +134,41 @@ export class ControlTables {
     return this.#configTable.applied(offset, signal);
   }
 
+  /** Resolves when the record at this offset of `replication-credentials` was applied. `follow` must be running. */
+  credentialsApplied(offset: number, signal: AbortSignal): Promise<void> {
+    return this.#credentialsTable.applied(offset, signal);
+  }
+
+  /** In the order in which they are read. */
+  get #all(): readonly GlobalTable[] {
+    return [this.#statusTable, this.#credentialsTable, this.#configTable];
+  }
+
   #applyStatus(record: ConsumedRecord): void {
     const { listener } = this.#options;
     const key = record.key?.toString('utf8') ?? '';
     if (listener.takeStatus?.(key, record.value)) return;
-    try {
+    this.#orFatal(() => {
       const change = this.status.apply(key, record.value);
       if (change.kind !== 'none') listener.onStatus?.(change);
+    });
+  }
+
+  #applyCredentials(record: ConsumedRecord): void {
+    const key = record.key?.toString('utf8') ?? '';
+    this.#orFatal(() => {
+      const change = this.credentials.apply(key, record.value);
+      if (change === 'changed') this.#options.listener.onCredentials?.(key);
+    });
+  }
+
+  /** A record of a newer release ends the program: going on without it would undo what it says. */
+  #orFatal(apply: () => void): void {
+    try {
+      apply();
     } catch (error) {
       if (!(error instanceof StateTooNewError)) throw error;
-      listener.onFatal(new FatalStreamsError(error.message, { cause: error }));
+      this.#options.listener.onFatal(new FatalStreamsError(error.message, { cause: error }));
     }
   }
 

@@ -1,8 +1,10 @@
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import type { PartitionReport } from '../processors/status-record.ts';
 import type { StatusTable } from '../processors/status-table.ts';
+import { schemeOf, type CredentialsRequest } from '../sinks/credentials.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
@@ -10,6 +12,7 @@ import { sleep, type Clock } from './clock.ts';
 import type { CommitMetadata, OwnPosition } from './commit-metadata.ts';
 import { ConfigJudgements } from './config-judgements.ts';
 import { ControlTables } from './control-tables.ts';
+import { CredentialsShredding } from './credentials-shredding.ts';
 import type { Destinations } from './destinations.ts';
 import type { FatalStreamsError } from './errors.ts';
 import type { PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
@@ -26,8 +29,13 @@ import type { StreamTask } from './stream-task.ts';
 const REPORT_EVERY_MS = 1_000;
 
 export interface ReplicationControlOptions {
-  readonly topics: { readonly replicationConfig: string; readonly replicationStatus: string };
+  readonly topics: {
+    readonly replicationConfig: string;
+    readonly replicationCredentials: string;
+    readonly replicationStatus: string;
+  };
   readonly table: ReplicationTable;
+  readonly credentials: CredentialsTable;
   readonly reader: PartitionReader;
   readonly producer: Producer;
   readonly destinations: () => Destinations;
@@ -61,6 +69,7 @@ export class ReplicationControl {
   readonly #tables: ControlTables;
   readonly #states: ReplicationStates;
   readonly #judgements: ConfigJudgements;
+  readonly #shredding: CredentialsShredding;
   readonly #reports: PartitionReports;
   readonly pins: PartitionPins;
   /** Own positions that are too many for a commit. */
@@ -68,18 +77,14 @@ export class ReplicationControl {
 
   constructor(options: ReplicationControlOptions) {
     this.#options = options;
-    const { topics, table, reader, producer, clock, random, logger, signal } = options;
-    const writer = new StatusWriter({
-      topic: topics.replicationStatus,
-      producer,
-      clock,
-      random,
-      logger,
-      signal: options.writing,
-    });
+    const { topics, table, credentials, reader, producer, clock, random, logger, signal } = options;
+    const writerOf = (topic: string): StatusWriter =>
+      new StatusWriter({ topic, producer, clock, random, logger, signal: options.writing });
+    const writer = writerOf(topics.replicationStatus);
     this.#tables = new ControlTables({
       topics,
       replications: table,
+      credentials,
       reader,
       clock,
       random,
@@ -96,6 +101,9 @@ export class ReplicationControl {
         onJudged: (name) => {
           this.#judgements.onJudged(name);
         },
+        onCredentials: (id) => {
+          this.#onCredentials(id);
+        },
         onFatal: options.onFatal,
       },
     });
@@ -110,7 +118,8 @@ export class ReplicationControl {
       logger,
       signal,
       isCoordinator: options.isCoordinator,
-      credentialsVersionOf: () => null,
+      credentialsVersionOf: ({ id, credentialsUri }) =>
+        credentialsUri !== null && schemeOf(credentialsUri) === 'sealed' ? credentials.versionOf(id) : null,
       onStance: (config, stance) => {
         this.#onStance(config, stance);
       },
@@ -121,6 +130,13 @@ export class ReplicationControl {
       writer,
       isCoordinator: options.isCoordinator,
       progress: () => this.#tables.configProgress,
+    });
+    this.#shredding = new CredentialsShredding({
+      replications: table,
+      credentials,
+      writer: writerOf(topics.replicationCredentials),
+      isCoordinator: options.isCoordinator,
+      caughtUp: () => this.#tables.caughtUp(signal),
     });
     this.lists = new PositionLists(writer);
     this.pins = new PartitionPins(writer);
@@ -158,6 +174,7 @@ export class ReplicationControl {
     if (!this.#options.isCoordinator()) return;
     this.#judgements.onCoordinator();
     this.#states.onCoordinator();
+    this.#shredding.onCoordinator();
   }
 
   get #status(): StatusTable {
@@ -209,6 +226,35 @@ export class ReplicationControl {
       void this.#states.destinationFailed(current, failure, credentialsVersion);
   }
 
+  /** Credentials that this instance looks after: of its destinations, and of those in ERROR that it would check again. */
+  *credentialsInUse(): Generator<CredentialsRequest> {
+    const { destinations, table, isCoordinator } = this.#options;
+    const configs = new Set([...destinations().all()].map(({ config }) => config));
+    if (isCoordinator())
+      for (const config of table.all()) if (this.stateOf(config) === 'ERROR') configs.add(config);
+    for (const { id, datamartId, credentialsUri } of configs)
+      if (credentialsUri !== null) yield { uri: credentialsUri, replicationId: id, datamartId };
+  }
+
+  /** The content of a `file:` has changed. */
+  onFileChanged(uri: string): void {
+    const { table, clock } = this.#options;
+    for (const config of table.all())
+      if (config.credentialsUri === uri) this.#onOtherCredentials(config, clock.now());
+  }
+
+  /** Sealed credentials were uploaded, or are gone. */
+  #onCredentials(id: string): void {
+    this.#shredding.onCredentials(id);
+    const config = this.#options.table.get(id);
+    if (config?.credentialsUri === `sealed:${id}`) this.#onOtherCredentials(config, null);
+  }
+
+  #onOtherCredentials(config: ReplicationConfig, seenMs: number | null): void {
+    void this.#options.destinations().find(config)?.renew();
+    this.#states.onCredentialsChanged(config, seenMs);
+  }
+
   async #report(): Promise<void> {
     const { clock, signal, tasks, mayWrite } = this.#options;
     while (!signal.aborted) {
@@ -253,6 +299,7 @@ export class ReplicationControl {
         logger.warn({ replication_id: id, error }, 'closing a destination failed');
       });
     this.#states.onConfigChanged(previous, next);
+    if (previous && !next) this.#shredding.onDeleted(previous.id);
     for (const config of new Set([previous, next])) {
       if (!config) continue;
       const plan = table.plan(config.datamart);
