@@ -11,6 +11,8 @@ export interface ResolvedCredentials {
   readonly text: string;
   /** SHA-256 of the text in hex: other credentials have another one. */
   readonly fingerprint: string;
+  /** Which upload they are, for sealed ones; null for a file, which has none. */
+  readonly version: number | null;
 }
 
 /** Turns a replication's `credentials_uri` into its credentials. */
@@ -65,7 +67,7 @@ export function fileCredentials({ directory }: FileCredentialsOptions): Credenti
       if (given === null) throw invalid(uri, 'it names no file');
       const text = await readInside(directory, given, uri);
       if (text === '') throw invalid(uri, 'it is empty');
-      return { text, fingerprint: createHash('sha256').update(text).digest('hex') };
+      return { text, fingerprint: createHash('sha256').update(text).digest('hex'), version: null };
     },
   };
 }

@@ -190,8 +190,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       credentials: options.credentials,
       isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
-      onFault: (config, failure) => {
-        this.#control.onFault(config, failure);
+      onFault: (config, failure, credentialsVersion) => {
+        this.#control.onFault(config, failure, credentialsVersion);
       },
     });
     this.#deadLetters = new DeadLetters({

@@ -180,11 +180,11 @@ export class ReplicationControl {
     return this.#reports.store(report);
   }
 
-  /** A permanent fault of a destination was confirmed on this instance. */
-  onFault(config: ReplicationConfig, failure: SinkError): void {
+  /** A permanent fault of a destination was confirmed on this instance, with this version of the credentials. */
+  onFault(config: ReplicationConfig, failure: SinkError, credentialsVersion: number | null): void {
     const current = this.#options.table.get(config.id);
     if (current && identityOf(current) === identityOf(config))
-      void this.#states.destinationFailed(current, failure);
+      void this.#states.destinationFailed(current, failure, credentialsVersion);
   }
 
   async #report(): Promise<void> {

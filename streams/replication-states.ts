@@ -113,11 +113,15 @@ export class ReplicationStates {
   }
 
   /** A permanent fault of the destination was confirmed. Resolves when all instances can know. */
-  destinationFailed(config: ReplicationConfig, failure: SinkError): Promise<boolean> {
+  destinationFailed(
+    config: ReplicationConfig,
+    failure: SinkError,
+    credentialsVersion: number | null,
+  ): Promise<boolean> {
     const { code, message, remedy } = failure;
     return this.#writeVerdict(config, {
       configOffset: config.offset,
-      credentialsVersion: null,
+      credentialsVersion,
       failure: { reason: 'destination_failed', code, message, remedy },
     });
   }
@@ -225,14 +229,14 @@ export class ReplicationStates {
       !signal.aborted && isCoordinator() && table.get(config.id)?.offset === config.offset;
     const startedMs = clock.now();
     for (let attempt = 0; isCurrent(); attempt += 1) {
-      const failure = await destinations().of(config).activate();
+      const { failure, credentialsVersion } = await destinations().of(config).activate();
       if (!isCurrent()) return;
       const mayAppear =
         failure?.code === 'credentials_missing' && clock.now() - startedMs < CREDENTIALS_GRACE_MS;
       if (!failure || (failure.kind === 'fatal' && !mayAppear)) {
         const verdict: Verdict = {
           configOffset: config.offset,
-          credentialsVersion: null,
+          credentialsVersion,
           failure: failure && {
             reason: 'activation_failed',
             code: failure.code,
