@@ -1,13 +1,13 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { CredentialsResolver, ResolvedCredentials } from '../sinks/credentials.ts';
 import { SinkError, type SinkAdapter } from '../sinks/sink.ts';
-import { backoffMs, type Random } from './backoff.ts';
-import { sleep, type Clock } from './clock.ts';
+import type { Random } from './backoff.ts';
+import type { Clock } from './clock.ts';
 import { openChecked } from './destination-check.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import { OpenedSink, type SinkOrigin } from './opened-sink.ts';
-import { RebuildLimit } from './rebuild-limit.ts';
+import { SinkRenewal, type RenewableSinks } from './sink-renewal.ts';
 
 /** A sink that nobody has used for so long is closed; the next attempt opens it again. */
 const IDLE_MS = 300_000;
@@ -44,7 +44,7 @@ export class SinkLifecycle {
   readonly #adapter: SinkAdapter;
   readonly #context: SinkLifecycleContext;
   readonly #closing = new AbortController();
-  readonly #limit = new RebuildLimit();
+  readonly #renewal: SinkRenewal;
   /** Warnings of checks that were logged before. */
   readonly #warned = new Set<string>();
   /** No attempt takes these any more; they are closed when those in flight have ended. */
@@ -54,9 +54,6 @@ export class SinkLifecycle {
   #serving: OpenedSink | null = null;
   #opening: Promise<void> | null = null;
   #lastTried: SinkOrigin;
-  #renewal: Promise<SinkError | null> | null = null;
-  #failedRenewals = 0;
-  #cancelRetry: (() => void) | null = null;
   #cancelIdle: (() => void) | null = null;
   #cancelRetiring: (() => void) | null = null;
 
@@ -65,6 +62,25 @@ export class SinkLifecycle {
     this.#adapter = adapter;
     this.#context = context;
     this.#lastTried = originOf(config, 0);
+    this.#renewal = new SinkRenewal({
+      replicationId: config.id,
+      sinks: {
+        outdated: () => this.#outdated(),
+        untilSettled: async () => {
+          await this.#opening?.catch(() => undefined);
+        },
+        hasPresentOptions: (sink) => haveSameOptions(sink.origin.config, this.#config),
+        confirm: (sink) => this.#confirm(sink),
+        replace: () => this.#replace(),
+        retire: () => {
+          this.#retire();
+        },
+      },
+      clock: context.clock,
+      random: context.random,
+      logger: context.logger,
+      signal: this.#closing.signal,
+    });
   }
 
   /** The sink that serves; null while none is open. */
@@ -114,10 +130,9 @@ export class SinkLifecycle {
   renew(config: ReplicationConfig = this.#config): Promise<SinkError | null> {
     this.#config = config;
     this.#revision += 1;
-    this.#failedRenewals = 0;
     // Nobody may use it: it isn't worth another.
     if (this.#cancelRetiring) this.#retire();
-    return this.#renewSoon();
+    return this.#renewal.start();
   }
 
   /** Takes a config that differs in nothing that the sink was opened with. */
@@ -148,10 +163,9 @@ export class SinkLifecycle {
   async close(): Promise<void> {
     this.#closing.abort();
     this.keep();
-    this.#cancelRetry?.();
     this.#retire();
     await this.#opening?.catch(() => undefined);
-    await this.#renewal;
+    await this.#renewal.close();
     await Promise.all(this.#retired.values());
   }
 
@@ -217,7 +231,7 @@ export class SinkLifecycle {
 
   #serve(opened: OpenedSink): void {
     this.#serving = opened;
-    this.#limit.note(this.#context.clock.monotonic());
+    this.#renewal.noteOpened();
     this.#watchIdle();
   }
 
@@ -246,39 +260,14 @@ export class SinkLifecycle {
     }
   }
 
-  #renewSoon(): Promise<SinkError | null> {
-    this.#cancelRetry?.();
-    this.#cancelRetry = null;
-    this.#renewal ??= this.#renew();
-    return this.#renewal;
+  /** The sink that serves, if it was opened with other credentials or options than those of now. */
+  #outdated(): OpenedSink | null {
+    if (this.#closing.signal.aborted) return null;
+    return this.#serving?.origin.revision === this.#revision ? null : this.#serving;
   }
 
-  async #renew(): Promise<SinkError | null> {
-    const { clock } = this.#context;
-    try {
-      for (;;) {
-        // What is being opened may have begun before the change.
-        await this.#opening?.catch(() => undefined);
-        const serving = this.#outdated;
-        if (!serving) return null;
-        const waitMs = this.#limit.waitMs(clock.monotonic());
-        if (waitMs > 0) {
-          await sleep(clock, waitMs, this.#closing.signal);
-        } else if (!haveSameOptions(serving.origin.config, this.#config)) {
-          this.#retire();
-        } else if (!(await this.#confirmed(serving))) {
-          const failure = await this.#tryRenewal();
-          if (failure && this.#lastTried.revision === this.#revision) return failure;
-        }
-      }
-    } finally {
-      // In the step that looked for changes last: the next one begins anew.
-      this.#renewal = null;
-    }
-  }
-
-  /** Whether the credentials turn out to be those of the sink after all: sealed under another key, or written again. */
-  async #confirmed(serving: OpenedSink): Promise<boolean> {
+  /** Credentials may be the same, sealed under another key or written again. */
+  async #confirm(serving: OpenedSink): Promise<boolean> {
     const [config, revision] = [this.#config, this.#revision];
     try {
       const credentials = await this.#resolve(config, this.#closing.signal);
@@ -292,40 +281,14 @@ export class SinkLifecycle {
     }
   }
 
-  /** The sink that serves, if it was opened with other credentials or options than those of now. */
-  get #outdated(): OpenedSink | null {
-    if (this.#closing.signal.aborted) return null;
-    return this.#serving?.origin.revision === this.#revision ? null : this.#serving;
-  }
-
-  async #tryRenewal(): Promise<SinkError | null> {
-    const { logger } = this.#context;
-    const fields = { replication_id: this.#config.id };
+  async #replace(): ReturnType<RenewableSinks['replace']> {
     try {
       await this.#open();
-      this.#failedRenewals = 0;
-      logger.info(fields, 'the new credentials work and are used from now on');
-      return null;
+      return { failure: null, isLatest: true };
     } catch (error) {
       if (!(error instanceof SinkError)) throw error;
-      if (this.#outdated) this.#retryRenewal(error);
-      return error;
+      return { failure: error, isLatest: this.#lastTried.revision === this.#revision };
     }
-  }
-
-  #retryRenewal(failure: SinkError): void {
-    const { clock, random, logger } = this.#context;
-    const { code, remedy, message } = failure;
-    if (this.#failedRenewals === 0) {
-      const fields = { replication_id: this.#config.id, code, remedy, error: failure };
-      logger.warn(fields, `the new credentials don't work, those before stay in use: ${message}`);
-    }
-    const delayMs = backoffMs(this.#failedRenewals, true, random);
-    this.#failedRenewals += 1;
-    this.#cancelRetry?.();
-    this.#cancelRetry = clock.schedule(delayMs, () => {
-      void this.#renewSoon();
-    });
   }
 
   /** One timer for each open sink, and none for a replication without. */
