@@ -1,5 +1,5 @@
-import type { CredentialsTable } from '../processors/credentials-table.ts';
 import { judgementName } from '../processors/config-judgement.ts';
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import { StateTooNewError } from '../processors/status-record.ts';
 import { StatusTable, type StatusChange } from '../processors/status-table.ts';
