@@ -15,7 +15,8 @@ export const MAX_CONFIG_DEPTH = 32;
 /** The version of the record's own form, which is optional here: people write these records too. */
 const RECORD_VERSION = 1;
 
-const COMMON_FIELDS = [
+/** The fields of every replication; a kind of destination brings further ones, and may have no use for some. */
+export const COMMON_FIELDS = [
   'id',
   'datamart_id',
   'name',
