@@ -76,6 +76,11 @@ export const KAFKA_TOPIC: JsonRecord = {
 };
 export const FILE: JsonRecord = { id: '90', datamart_id: '1649', type: 'FILE', path: 'acme/90.jsonl' };
 
+/** The key under which a record is written: its id, where that can be a key. */
+export function keyOf({ id }: JsonRecord): string {
+  return typeof id === 'string' || typeof id === 'number' ? String(id) : '';
+}
+
 /** The smallest record of each kind. */
 export const SMALLEST_RECORDS = [PUBSUB, EVENT_HUBS, KAFKA_TOPIC, FILE] as const;
 

@@ -6,6 +6,7 @@ import { judgeConfig, type ReplicationConfig } from '../../../processors/replica
 import {
   ACCEPTED_CASES,
   REFUSED_CASES,
+  keyOf,
   SMALLEST_RECORDS,
   type JsonRecord,
 } from '../../support/config-cases.ts';
@@ -17,7 +18,6 @@ const OFFSET = 9;
 
 const FIELDS = [...COMMON_FIELDS, ...BUILT_IN_ADAPTERS.flatMap(({ fields }) => fields)];
 const CASES = [...ACCEPTED_CASES, ...REFUSED_CASES];
-const keyOf = (record: JsonRecord): string => (typeof record.id === 'object' ? '' : String(record.id));
 
 /** What may be in force before: nothing, or any accepted case. */
 const previous = fc.option(

@@ -9,6 +9,7 @@ import { FILTER_NAMES } from '../../../schemas/document-type.ts';
 import {
   ACCEPTED_CASES,
   CHANGE_CASES,
+  keyOf,
   NEIGHBOUR_CASES,
   REFUSED_CASES,
   SMALLEST_RECORDS,
@@ -41,8 +42,7 @@ const rules = configRules();
 
 /** Under the key that the record names, if it names one. */
 function isAccepted(record: JsonRecord): boolean {
-  const key = typeof record.id === 'object' ? '' : String(record.id);
-  return judgeConfig(key, Buffer.from(JSON.stringify(record)), 0, null, rules).kind === 'accepted';
+  return judgeConfig(keyOf(record), Buffer.from(JSON.stringify(record)), 0, null, rules).kind === 'accepted';
 }
 
 describe('the published schema takes', () => {
