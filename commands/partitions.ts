@@ -43,7 +43,8 @@ export async function adoptAddedPartitions(
       ...shared,
       topic: replicationConfig,
       reader: tableReader,
-      apply: ({ key, value, offset }) => void table.apply(key?.toString() ?? '', value, offset),
+      apply: ({ key, value, offset, timestamp }) =>
+        void table.apply(key?.toString() ?? '', value, offset, timestamp),
     }),
   ];
   const existing = new Map(

@@ -80,8 +80,25 @@ export function judgeConfig(
   previous: ReplicationConfig | null,
   rules: ConfigRules,
 ): Judgement {
+  return judgementOf(() => acceptRecord(key, parseConfigRecord(value), offset, previous, rules));
+}
+
+/**
+ * Judges an accepted config's `record`, from wherever it was kept, by itself: gives the same config while the rules are
+ * the same. Unlike `judgeConfig` it sets no limit to the length, which keeping a record as JSON may have changed.
+ */
+export function judgeKeptConfig(
+  key: string,
+  record: ConfigRecord,
+  offset: number,
+  rules: ConfigRules,
+): Judgement {
+  return judgementOf(() => acceptRecord(key, record, offset, null, rules));
+}
+
+function judgementOf(accept: () => ReplicationConfig): Judgement {
   try {
-    return { kind: 'accepted', config: acceptRecord(key, value, offset, previous, rules) };
+    return { kind: 'accepted', config: accept() };
   } catch (error) {
     if (error instanceof RefusedRecordError) return { kind: 'refused', problem: error.problem };
     throw error;
@@ -90,12 +107,11 @@ export function judgeConfig(
 
 function acceptRecord(
   key: string,
-  value: Buffer,
+  record: ConfigRecord,
   offset: number,
   previous: ReplicationConfig | null,
   rules: ConfigRules,
 ): ReplicationConfig {
-  const record = parseConfigRecord(value);
   const id = parseId(record, key);
   const type = parseType(record, rules);
   assertKnownFields(record, type, rules);

@@ -306,7 +306,12 @@ export class Destination {
       const credentials =
         config.credentialsUri === null
           ? null
-          : (await this.#context.credentials.resolve(config.credentialsUri, signal)).text;
+          : (
+              await this.#context.credentials.resolve(
+                { uri: config.credentialsUri, replicationId: config.id, datamartId: config.datamartId },
+                signal,
+              )
+            ).text;
       sink = await this.#adapter.open({
         config: config.destination,
         credentials: this.#checked(credentials),

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { EventEmitter } from 'node:events';
-import { runCli, type CliProcess } from '../../../cli.ts';
+import { runCli } from '../../../cli.ts';
+import type { CliProcess } from '../../../commands/cli-process.ts';
 
 /** Keeps what a command writes. */
 class RecordedOutput {

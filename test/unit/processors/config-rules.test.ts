@@ -3,6 +3,7 @@ import { neighbourProblem } from '../../../processors/config-neighbours.ts';
 import { CONFIG_PROBLEM_CODES, type ConfigProblem } from '../../../processors/config-problem.ts';
 import {
   judgeConfig,
+  judgeKeptConfig,
   type ConfigRules,
   type Judgement,
   type ReplicationConfig,
@@ -178,6 +179,18 @@ describe('the table of cases', () => {
 describe('an accepted config', () => {
   test('keeps the record as it was written', () => {
     expect(accepted({ ...PUBSUB, id: 80, name: null }).record).toEqual({ ...PUBSUB, id: 80, name: null });
+  });
+
+  test('is judged again by the record that was kept, though that has become longer', () => {
+    const numbers = `[${'1e20,'.repeat(13_000)}0]`;
+    const filters = `[{"document":"USER_EMAIL","id":${numbers}}]`;
+    const value = Buffer.from(`${JSON.stringify(PUBSUB).slice(0, -1)},"replication_filters":${filters}}`);
+    const judgement = judgeConfig('80', value, OFFSET, null, configRules());
+    const kept = judgement.kind === 'accepted' ? judgement.config.record : {};
+
+    expect(value.length).toBeGreaterThan(65_000);
+    expect(value.length).toBeLessThan(JSON.stringify(kept).length);
+    expect(judgeKeptConfig('80', kept, OFFSET, configRules())).toEqual(judgement);
   });
 
   test('is ACTIVE since the first of its records that said so', () => {
