@@ -205,8 +205,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       metrics,
       credentials: this.#files,
       isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
-      onFault: (config, failure) => {
-        this.#control.onFault(config, failure, null);
+      onFault: (config, failure, credentialsVersion) => {
+        this.#control.onFault(config, failure, credentialsVersion);
       },
     });
     this.#deadLetters = new DeadLetters({

@@ -259,14 +259,14 @@ export class ReplicationStates {
       this.#versionOf(config) === version;
     const startedMs = clock.monotonic();
     for (let attempt = 0; isCurrent(); attempt += 1) {
-      const failure = await destinations().of(config).activate();
+      const { failure, credentialsVersion: tried } = await destinations().of(config).activate();
       if (!isCurrent()) return;
       const mayAppear =
         failure?.code === 'credentials_missing' && clock.monotonic() - startedMs < CREDENTIALS_GRACE_MS;
       if (!failure || (failure.kind === 'fatal' && !mayAppear)) {
         const verdict: Verdict = {
           configOffset: config.offset,
-          credentialsVersion,
+          credentialsVersion: tried ?? credentialsVersion,
           failure: failure && {
             reason: 'activation_failed',
             code: failure.code,
