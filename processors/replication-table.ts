@@ -3,6 +3,7 @@ import { judgementName, type ConfigJudgement, type StoredJudgement } from './con
 import { compileDatamart, EMPTY_PLAN, type DatamartPlan } from './datamart-plan.ts';
 import {
   judgeConfig,
+  judgeKeptConfig,
   type ConfigProblem,
   type ConfigRules,
   type ReplicationConfig,
@@ -175,7 +176,7 @@ export class ReplicationTable {
     id: string,
     { record, offset }: NonNullable<StoredJudgement['accepted']>,
   ): ReplicationConfig | null {
-    const judgement = judgeConfig(id, Buffer.from(JSON.stringify(record)), offset, null, this.#rules);
+    const judgement = judgeKeptConfig(id, record, offset, this.#rules);
     return judgement.kind === 'accepted' ? judgement.config : null;
   }
 
