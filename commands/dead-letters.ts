@@ -72,7 +72,7 @@ export async function redriveDeadLetters(
   const [reader, snapshotReader] = [port.partitionReader(), port.partitionReader()];
   for (const each of [reader, snapshotReader]) stack.defer(() => each.close());
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null });
-  const table = openTable(sinks);
+  const table = openTable(sinks, settings);
   const credentials = new CredentialsTable();
   const schemas = openSchemas(settings);
   stack.defer(() => schemas.close());

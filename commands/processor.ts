@@ -55,7 +55,7 @@ export async function composeProcessor(
   environment: ProcessorEnvironment,
 ): Promise<Processor> {
   const sinks = await openSinks(settings, logger, environment);
-  const table = openTable(sinks);
+  const table = openTable(sinks, settings);
   const sealed = new CredentialsTable();
   const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
@@ -84,16 +84,15 @@ export async function composeProcessor(
 }
 
 /** The table of replications whose destinations are of these kinds, still empty. */
-export function openTable(sinks: SinkRegistry): ReplicationTable {
-  return new ReplicationTable({
-    types: new Map(
-      sinks.types().flatMap((type) => {
-        const adapter = sinks.get(type);
-        return adapter ? [[type, adapter] as const] : [];
-      }),
-    ),
-    checkCredentialsUri: credentialsUriProblem,
+export function openTable(sinks: SinkRegistry, { limits }: Settings): ReplicationTable {
+  const types = sinks.types().flatMap((type) => {
+    const adapter = sinks.get(type);
+    return adapter ? [[type, adapter] as const] : [];
   });
+  return new ReplicationTable(
+    { types: new Map(types), checkCredentialsUri: credentialsUriProblem },
+    { maxPerDatamart: limits.replicationsPerDatamart },
+  );
 }
 
 /** Resolves both kinds of `credentials_uri`; sealed ones from this table. */

@@ -1,11 +1,13 @@
 import { datamartKey, type DatamartKey } from '../schemas/mutation.ts';
 import { judgementName, type ConfigJudgement, type StoredJudgement } from './config-judgement.ts';
+import { neighbourProblem } from './config-neighbours.ts';
 import { compileDatamart, EMPTY_PLAN, type DatamartPlan } from './datamart-plan.ts';
 import {
   judgeConfig,
   judgeKeptConfig,
   type ConfigProblem,
   type ConfigRules,
+  type Judgement,
   type ReplicationConfig,
 } from './replication-config.ts';
 
@@ -25,6 +27,11 @@ export type TableChange =
       readonly next: ReplicationConfig | null;
     };
 
+export interface ReplicationLimits {
+  /** How many replications a datamart may have; default as many as it likes. */
+  readonly maxPerDatamart?: number;
+}
+
 /**
  * The replications that are in force, by id, and the join compiled from them: `datamart → plan`.
  *
@@ -33,6 +40,7 @@ export type TableChange =
  */
 export class ReplicationTable {
   readonly #rules: ConfigRules;
+  readonly #maxPerDatamart: number;
   readonly #byId = new Map<string, ReplicationConfig>();
   readonly #byDatamart = new Map<DatamartKey, Map<string, ReplicationConfig>>();
   readonly #plans = new Map<DatamartKey, DatamartPlan>();
@@ -42,8 +50,9 @@ export class ReplicationTable {
   #seen: Set<string> | null = null;
   #activeCount = 0;
 
-  constructor(rules: ConfigRules) {
+  constructor(rules: ConfigRules, { maxPerDatamart = Infinity }: ReplicationLimits = {}) {
     this.#rules = rules;
+    this.#maxPerDatamart = maxPerDatamart;
   }
 
   /** The rules that records are judged by. */
@@ -110,7 +119,7 @@ export class ReplicationTable {
       this.#remove(previous);
       return { kind: 'changed', previous, next: null };
     }
-    const judgement = judgeConfig(key, value, offset, previous, this.#rules);
+    const judgement = this.judge(key, value, offset);
     if (judgement.kind === 'refused') {
       const { code, field, message } = judgement.problem;
       const refused = { offset, code, field, message, time: timestamp };
@@ -122,6 +131,15 @@ export class ReplicationTable {
     if (previous) this.#remove(previous);
     this.#add(next);
     return { kind: 'changed', previous, next };
+  }
+
+  /** Judges a record as `apply` would now, and changes nothing: for who wants to know before writing it. */
+  judge(key: string, value: Buffer, offset: number): Judgement {
+    const judgement = judgeConfig(key, value, offset, this.#byId.get(key) ?? null, this.#rules);
+    if (judgement.kind === 'refused') return judgement;
+    const neighbours = { ofDatamart: this.ofDatamart(judgement.config.datamartId), all: this.all() };
+    const problem = neighbourProblem(judgement.config, neighbours, this.#maxPerDatamart);
+    return problem ? { kind: 'refused', problem } : judgement;
   }
 
   /** What is known of a key, by its `judgementName`; null when the control topic has no record of it. */

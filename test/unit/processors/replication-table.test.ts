@@ -199,3 +199,16 @@ test('a topic that is made anew beside a running instance deletes what it lacks'
   expect(table.completeRestore()).toMatchObject([{ previous: { id: 'a' }, next: null }]);
   expect(table.get('b')?.name).toBe('new');
 });
+
+test('a datamart has no more replications than it may; who is in force stays', () => {
+  const { adapter } = new ScriptedSinks();
+  const rules = { types: new Map([[adapter.type, adapter]]), checkCredentialsUri: () => null };
+  const table = new ReplicationTable(rules, { maxPerDatamart: 1 });
+  apply(table, 'a', {});
+  expect(apply(table, 'b', {})).toMatchObject({
+    kind: 'refused',
+    problem: { code: 'too_many_replications', field: 'datamart_id' },
+  });
+  expect(apply(table, 'a', { name: 'changed' })).toMatchObject({ kind: 'changed' });
+  expect(apply(table, 'c', { datamart_id: '2' })).toMatchObject({ kind: 'changed' });
+});
