@@ -57,6 +57,7 @@ const DEPENDENCIES: readonly DependencyRule[] = [
 /** Each package has one home; besides, whatever stands in for a cloud on one machine, and what is measured against. */
 const PACKAGE_HOMES: PackageHomes = {
   '@azure/event-hubs': ['sinks/azure-event-hubs/'],
+  '@fastify/multipart': ['api/'],
   '@google-cloud/pubsub': ['sinks/google-pubsub/', 'local/', 'bench/'],
   '@grpc/grpc-js': ['sinks/google-pubsub/', 'local/', 'bench/'],
   '@kafkajs/confluent-schema-registry': ['schemas/', 'local/'],
