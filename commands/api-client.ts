@@ -1,3 +1,4 @@
+import { ApiError } from '../api/api-error.ts';
 import type {
   Caller,
   Page,
@@ -84,7 +85,10 @@ export class ApiReplications implements ReplicationOperations {
 
 function pathOf(datamartId: string, replicationId?: string): string {
   const replications = `/v1/datamarts/${encodeURIComponent(datamartId)}/replications`;
-  return replicationId === undefined ? replications : `${replications}/${encodeURIComponent(replicationId)}`;
+  if (replicationId === undefined) return replications;
+  // Paths are shortened by these, and lead elsewhere.
+  if (/^\.{1,2}$/.test(replicationId)) throw new ApiError('not_found', 'Resource Not Found');
+  return `${replications}/${encodeURIComponent(replicationId)}`;
 }
 
 function versioned({ body, etag }: ApiAnswer): Versioned<ReplicationResource> {

@@ -172,6 +172,7 @@ const NOT_CONNECTED: ReadonlySet<string> = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
+  'bad port',
 ]);
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -181,13 +182,18 @@ const REASONS: Readonly<Record<string, string>> = {
   ECONNRESET: 'the connection was cut',
   UND_ERR_SOCKET: 'the connection was cut',
   UND_ERR_CONNECT_TIMEOUT: 'no connection in time',
+  'bad port': 'Node never asks this port over HTTP',
 };
 
 /** The code of the innermost cause, or its words. */
 function reasonOf(error: unknown): string {
   let reason = 'fetch failed';
-  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    reason = 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message || reason;
+  let cause = error;
+  for (let depth = 0; typeof cause === 'object' && cause !== null && depth < 5; depth++) {
+    const { code, message, cause: next }: { code?: unknown; message?: unknown; cause?: unknown } = cause;
+    if (typeof code === 'string') reason = code;
+    else if (typeof message === 'string' && message !== '') reason = message;
+    cause = next;
   }
   return reason;
 }

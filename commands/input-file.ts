@@ -37,7 +37,7 @@ export async function readInputFile(
 
 /** Why a file can't be read, in words. */
 export function readProblem(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : null;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
   return typeof code === 'string' ? (READ_PROBLEMS[code] ?? code) : "it can't be read";
 }
 
