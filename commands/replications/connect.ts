@@ -1,26 +1,18 @@
 import type { Command } from 'commander';
-import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ConfigError } from '../../config/config-error.ts';
 import type { Settings } from '../../config/settings.ts';
 import type { Logger } from '../../streams/logger.ts';
-import { apiAccess } from '../api-access.ts';
+import type { AccessFlags } from '../access-options.ts';
 import { FAILED, type CliProcess, type SetExitCode } from '../cli-process.ts';
 import { openCommandLog, requireBrokers, settingsOf } from '../command-settings.ts';
 import { reportFailure } from '../failure-report.ts';
-import type { CommonOptions } from '../setting-flags.ts';
 import { listenForStop, type StopSignal } from '../stop-signal.ts';
 import type { ReplicationsConnection, ReplicationsSession } from './session.ts';
 
 /** Opens replications over the control topics of the settings' Kafka. */
 export type OpenReplications = (settings: Settings, logger: Logger) => Promise<ReplicationsConnection>;
-
-/** The flags that say where replications are and whose. */
-export interface ReplicationsFlags extends CommonOptions {
-  readonly api?: string;
-  readonly datamartId?: string;
-}
 
 /** What a command does, once replications can be reached. Resolves with the exit code. */
 export type ReplicationsAction = (session: ReplicationsSession, settings: Settings) => Promise<number>;
@@ -34,9 +26,9 @@ export async function runOnReplications(
   host: CliProcess,
   setExitCode: SetExitCode,
   openOverKafka: OpenReplications | null,
-  prepare: (flags: ReplicationsFlags, signal: AbortSignal) => Promise<ReplicationsAction>,
+  prepare: (flags: AccessFlags, signal: AbortSignal) => Promise<ReplicationsAction>,
 ): Promise<void> {
-  const flags = command.opts<ReplicationsFlags>();
+  const flags = command.opts<AccessFlags>();
   const { json: isJson = false, api, datamartId = null } = flags;
   using stop = listenForStop(host.signals, () => {
     host.exit(FAILED);
@@ -69,7 +61,7 @@ export async function runOnReplications(
 }
 
 async function connect(
-  { api, datamartId }: ReplicationsFlags,
+  { api, datamartId }: AccessFlags,
   settings: Settings,
   host: CliProcess,
   stop: StopSignal,
@@ -82,13 +74,11 @@ async function connect(
     const { logger } = await openCommandLog(settings, host);
     return openOverKafka(settings, logger);
   }
-  const access = apiAccess(api, { env: host.env, readFile: (path) => readFileSync(path, 'utf8') });
   if (datamartId === undefined)
     throw new ConfigError(['--datamart-id: not given, and with --api it is needed']);
-  if (access.warning !== null) host.stderr.write(`warning: ${access.warning}\n`);
-  const { ApiConnection } = await import('../api-connection.ts');
+  const { openApi } = await import('../open-api.ts');
   const { ApiReplications } = await import('../api-client.ts');
-  const operations = new ApiReplications(new ApiConnection({ ...access, signal: stop.signal }));
+  const operations = new ApiReplications(openApi(api, host, stop.signal));
   return { operations, close: async () => undefined };
 }
 

@@ -1,17 +1,12 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { addAccessOptions, replicationId, type AccessFlags } from '../access-options.ts';
 import type { CliProcess, CommandDefinition, SetExitCode } from '../cli-process.ts';
 import { askOperator, requireTerminal, type AnswerSource } from '../confirmation.ts';
 import { readInputFile } from '../input-file.ts';
 import { wholeNumber } from '../option-values.ts';
-import { addCommonOptions } from '../setting-flags.ts';
 import type { BodyFlags } from './body-flags.ts';
 import { bodyFromText, bodyOf, documentNames, setField } from './body-flags.ts';
-import {
-  runOnReplications,
-  type OpenReplications,
-  type ReplicationsAction,
-  type ReplicationsFlags,
-} from './connect.ts';
+import { runOnReplications, type OpenReplications, type ReplicationsAction } from './connect.ts';
 import type { ExplainFlags } from './explain.ts';
 import type { Confirm } from './session.ts';
 
@@ -22,7 +17,7 @@ interface Definitions {
   readonly run: (command: Command, prepare: Prepare) => Promise<void>;
 }
 
-type Prepare = (flags: ReplicationsFlags, signal: AbortSignal) => Promise<ReplicationsAction>;
+type Prepare = (flags: AccessFlags, signal: AbortSignal) => Promise<ReplicationsAction>;
 
 /** `replications …`, over HTTP, and over Kafka where there is a way. */
 export function replicationsCommand(openOverKafka: OpenReplications | null): CommandDefinition {
@@ -52,20 +47,12 @@ const DEFINITIONS: readonly ((definitions: Definitions) => Command)[] = [
 ];
 
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
-const ID_PATTERN = /^(?!\.{1,2}$)[A-Za-z0-9_.-]{1,64}$/;
-const DATAMART_ID_PATTERN = /^[1-9][0-9]{0,18}$/;
-
-const ACCESS_HELP = `
-Talks to Kafka, or with --api to an API; its token comes from API_TOKEN or API_TOKEN_FILE.
+const EXIT_CODES = `
 Exit codes: 0 done, 1 refused or failed, 2 usage.
 `;
 
 function withCommonOptions(command: Command): Command {
-  command
-    .option('--api <url>', 'ask this API instead of Kafka')
-    .option('--datamart-id <id>', 'whose replications; needed with --api', datamartId)
-    .addHelpText('after', ACCESS_HELP);
-  return addCommonOptions(command);
+  return addAccessOptions(command).addHelpText('after', EXIT_CODES);
 }
 
 function listCommand({ run }: Definitions): Command {
@@ -288,16 +275,6 @@ function confirmationOf(
   if (!asks) return null;
   const terminal = requireTerminal(stdin, hint);
   return (question) => askOperator(question, terminal, stderr, signal);
-}
-
-function replicationId(text: string): string {
-  if (ID_PATTERN.test(text)) return text;
-  throw new InvalidArgumentError('Allowed is an id: 1 to 64 of A-Z a-z 0-9 _ . -');
-}
-
-function datamartId(text: string): string {
-  if (DATAMART_ID_PATTERN.test(text)) return text;
-  throw new InvalidArgumentError('Allowed is a positive whole number of at most 19 digits.');
 }
 
 function offset(text: string): string {

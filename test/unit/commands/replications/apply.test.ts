@@ -383,7 +383,7 @@ const REPLICATIONS = fc.uniqueArray(
     ),
     fields: fc
       .tuple(DESTINATIONS, OPTIONS)
-      .map(([parts, options]): object => Object.assign({}, ...parts, options)),
+      .map(([parts, options]) => ({ ...parts[0], ...parts[1], ...parts[2], ...options })),
   }),
   { selector: ({ datamart_id, name }) => `${datamart_id} ${name}`, maxLength: 6 },
 );
