@@ -1,10 +1,13 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { Command } from 'commander';
 import { EventEmitter } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { runCli } from '../../../../cli.ts';
 import { ApiError } from '../../../../api/api-error.ts';
 import type { CliProcess } from '../../../../commands/cli-process.ts';
 import type { AnswerSource } from '../../../../commands/confirmation.ts';
@@ -367,4 +370,61 @@ test('without a broker and without --api it ends with 2 and says both ways', asy
   expect(code).toBe(2);
   expect(stderr.text).toContain('KAFKA_BROKERS (default): not set');
   expect(stderr.text).toContain('--api URL asks an API instead');
+});
+
+describe('over an API', () => {
+  const seen: string[] = [];
+  const server = createServer((request, response) => {
+    seen.push(`${request.method} ${request.url} ${request.headers.authorization}`);
+    const data = [...replications.replications.values()];
+    response.setHeader('connection', 'close');
+    response.end(JSON.stringify({ status: 'ok', data, count: data.length, total: data.length }));
+  });
+  let url: string;
+
+  beforeAll(async () => {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+
+  afterAll(async () => {
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  async function runOverApi(args: readonly string[], env: Record<string, string>): Promise<Run> {
+    const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
+    const signals = new EventEmitter();
+    const host = { args: ['replications', ...args], env, stdout, stderr, signals, exit: () => undefined };
+    return { code: await runCli(host), out: stdout.text, errors: stderr.text };
+  }
+
+  test('asks it with the token of the environment, and needs no broker', async () => {
+    replications.put({ type: 'FILE', path: 'a' }, '90');
+
+    const { code, out } = await runOverApi(['list', '--api', url, '--datamart-id', '1649', '--json'], {
+      API_TOKEN: 'api:T',
+    });
+
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual([...replications.replications.values()]);
+    expect(seen).toEqual(['GET /v1/datamarts/1649/replications?first_result=0&max_results=1000 api:T']);
+  });
+
+  test.each([
+    [['list', '--api', 'http://127.0.0.1'], { API_TOKEN: 'T' }, '--datamart-id: not given'],
+    [['list', '--api', 'http://127.0.0.1', '--datamart-id', '1'], {}, 'API_TOKEN: not set'],
+    [['list', '--token', 'x'], {}, "unknown option '--token'"],
+  ])('%j with %j ends with 2', async (args, env, expected) => {
+    const { code, errors } = await runOverApi(args, env);
+
+    expect(code).toBe(2);
+    expect(errors).toContain(expected);
+  });
+
+  test('wrong usage is JSON too with --json', async () => {
+    const { code, errors } = await runOverApi(['list', '--api', 'x', '--json'], { API_TOKEN: 'T' });
+
+    expect(code).toBe(2);
+    expect(JSON.parse(errors)).toMatchObject({ code: 'wrong_usage', field: null, hint: null });
+  });
 });
