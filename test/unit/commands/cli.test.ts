@@ -2,26 +2,7 @@ import { expect, test } from '@jest/globals';
 import { EventEmitter } from 'node:events';
 import { runCli } from '../../../cli.ts';
 import type { CliProcess } from '../../../commands/cli-process.ts';
-
-/** Keeps what a command writes. */
-class RecordedOutput {
-  readonly isTTY = false;
-  readonly writableLength = 0;
-  text = '';
-
-  write(text: string): boolean {
-    this.text += text;
-    return true;
-  }
-
-  once(): void {
-    // Never full.
-  }
-
-  on(): void {
-    // Never fails.
-  }
-}
+import { RecordedOutput } from '../../support/recorded-output.ts';
 
 interface Run {
   readonly code: number;
@@ -45,6 +26,10 @@ const COMMANDS = [
   ['generate'],
   ['dead-letters', 'list'],
   ['dead-letters', 'redrive'],
+  ['partitions', 'adopt'],
+  ['replications', 'list'],
+  ['replications', 'create'],
+  ['replications', 'apply'],
 ];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
@@ -79,6 +64,8 @@ test.each([
   [['dead-letters', 'list', '--reason', 'bad'], 'Allowed choices are malformed_envelope'],
   [['dead-letters', 'list', '--since', 'yesterday'], 'Allowed is a time as'],
   [['dead-letters', 'redrive', '--kafka-brokers', 'a:1'], 'there is no terminal to ask on'],
+  [['replications', 'creat'], 'Did you mean create?'],
+  [['completion', 'cmd'], 'Allowed choices are bash, zsh, fish'],
 ])('ends with 2 and says what is wrong with %j', async (args, expected) => {
   const { code, errors } = await run(args);
 
