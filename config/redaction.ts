@@ -22,7 +22,7 @@ const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
   // A quoted value whole, as it may hold any character; in JSON within JSON the quotes are escaped.
   [
     /(\\*"(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|wrap_iv|wrap_tag|iv|tag|ciphertext)(\\*")\s*:\s*)\2[^]*?(?:(?<!\\)\2|$)/gi,
-    `$1"${REDACTED}"`,
+    `$1$2${REDACTED}$2`,
   ],
   [
     /("?(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|ciphertext)"?\s*[:=]\s*"?)[^\s",;}]+/gi,
