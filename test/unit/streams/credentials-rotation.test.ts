@@ -230,8 +230,8 @@ describe('CredentialsRotation', () => {
     const losing: Producer = {
       ...producer,
       send: async (name, records) => {
-        await producer.send(name, records);
-        if (!isFirst) return;
+        const stored = await producer.send(name, records);
+        if (!isFirst) return stored;
         isFirst = false;
         throw new Error('no answer');
       },
