@@ -1,4 +1,6 @@
 import type { RotationResult } from '../streams/credentials-rotation.ts';
+import { RestoreFailedError } from '../streams/errors.ts';
+import type { ProgressLine } from './progress-line.ts';
 import { safeName, safeText } from './safe-text.ts';
 import { textTable, type TextOutput } from './text-output.ts';
 
@@ -15,6 +17,7 @@ export interface CredentialsRotatePorts {
     plan(signal: AbortSignal): Promise<RotationResult>;
     rotate(signal: AbortSignal): Promise<RotationResult>;
   };
+  readonly progress: ProgressLine;
   readonly out: TextOutput;
   readonly errors: TextOutput;
 }
@@ -25,10 +28,19 @@ export interface CredentialsRotatePorts {
  */
 export async function runCredentialsRotate(
   { isDryRun, isJson }: CredentialsRotateOptions,
-  { kekId, rotation, out, errors }: CredentialsRotatePorts,
+  { kekId, rotation, progress, out, errors }: CredentialsRotatePorts,
   signal: AbortSignal,
 ): Promise<number> {
-  const result = isDryRun ? await rotation.plan(signal) : await rotation.rotate(signal);
+  let result: RotationResult;
+  try {
+    result = isDryRun ? await rotation.plan(signal) : await rotation.rotate(signal);
+  } catch (error) {
+    if (!signal.aborted || !(error instanceof RestoreFailedError)) throw error;
+    errors.write('stopped while reading; nothing was changed\n');
+    return 0;
+  } finally {
+    progress.clear();
+  }
   out.write(
     isJson ? `${JSON.stringify(jsonOf(result, kekId, isDryRun))}\n` : textOf(result, kekId, isDryRun),
   );

@@ -12,16 +12,12 @@ import {
   type CredentialsRotateOptions,
   type CredentialsRotatePorts,
 } from './credentials-rotate.ts';
-import type { ProgressLine } from './progress-line.ts';
 
 /** `credentials rotate` on the settings' Kafka. Throws a `ConfigError` when CREDENTIALS_KEY isn't set. */
 export async function rotateCredentials(
   options: CredentialsRotateOptions,
   { settings, logger }: { readonly settings: Settings; readonly logger: Logger },
-  {
-    progress,
-    ...outputs
-  }: Pick<CredentialsRotatePorts, 'out' | 'errors'> & { readonly progress: ProgressLine },
+  environment: Pick<CredentialsRotatePorts, 'progress' | 'out' | 'errors'>,
   signal: AbortSignal,
 ): Promise<number> {
   const keys = new KeyRing(settings.credentials);
@@ -46,13 +42,10 @@ export async function rotateCredentials(
     logger,
     rewrap: (record) => rewrapCredentials(record, { keys, randomBytes }),
     onProgress: (settled, total) => {
-      progress.maybeShow(() => `re-wrapping credentials: ${settled} of ${total}`);
+      environment.progress.maybeShow(() => `re-wrapping credentials: ${settled} of ${total}`);
     },
   });
-  stack.defer(() => {
-    progress.clear();
-  });
-  return await runCredentialsRotate(options, { ...outputs, kekId: keys.currentId, rotation }, signal);
+  return await runCredentialsRotate(options, { ...environment, kekId: keys.currentId, rotation }, signal);
 }
 
 async function requireTopic(topic: string, settings: Settings, logger: Logger): Promise<void> {

@@ -60,7 +60,11 @@ export class KeyRing {
 export function sealCredentials(
   owner: CredentialsOwner,
   text: string,
-  { keys, randomBytes, now }: { readonly keys: KeyRing; readonly randomBytes: RandomBytes; now(): number },
+  {
+    keys,
+    randomBytes,
+    now,
+  }: { readonly keys: KeyRing; readonly randomBytes: RandomBytes; readonly now: () => number },
 ): SealedCredentials {
   const additionalData = additionalDataOf(owner);
   const { id, key } = keys.current;

@@ -30,6 +30,7 @@ const COMMANDS = [
   ['replications', 'list'],
   ['replications', 'create'],
   ['replications', 'apply'],
+  ['credentials', 'rotate'],
 ];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
@@ -79,6 +80,7 @@ test.each([
   [['generate'], '--stdout'],
   [['dead-letters', 'list'], 'kafka'],
   [['dead-letters', 'redrive', '--yes'], 'kafka'],
+  [['credentials', 'rotate'], 'kafka'],
 ])('%j without brokers ends with 2 and a hint', async (args, hint) => {
   const { code, errors } = await run(args);
 
@@ -94,6 +96,13 @@ test('reports wrong settings of all sources at once', async () => {
   expect(errors.trimEnd().split('\n')).toHaveLength(2);
   expect(errors).toContain('HTTP_PORT (flag --http-port)');
   expect(errors).toContain('LOG_LEVEL (environment variable LOG_LEVEL)');
+});
+
+test('needs the key that credentials are to be put under', async () => {
+  const { code, errors } = await run(['credentials', 'rotate', '--kafka-brokers', 'a:1']);
+
+  expect(code).toBe(2);
+  expect(errors).toContain('CREDENTIALS_KEY (default): not set');
 });
 
 test('needs a registry to register a schema', async () => {

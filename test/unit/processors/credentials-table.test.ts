@@ -1,11 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { randomBytes } from 'node:crypto';
-import { readCredentialsRecord } from '../../../processors/credentials-record.ts';
+import { readCredentialsRecord, writeCredentialsRecord } from '../../../processors/credentials-record.ts';
 import { CredentialsTable } from '../../../processors/credentials-table.ts';
 import { StateTooNewError } from '../../../processors/status-record.ts';
 import { rewrapCredentials } from '../../../sinks/sealed-credentials.ts';
-import { writeCredentialsRecord } from '../../../processors/credentials-record.ts';
 import { aSealed, aSealedRecord, KEY, keyRing, OTHER_KEY } from '../../support/sealed-credentials.ts';
 
 /** A record's JSON with `changes` put over its fields; undefined takes a field away. */
