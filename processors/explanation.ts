@@ -98,7 +98,8 @@ function wordsOf(input: ExplanationInput): Words {
         ? { message: 'a mutation', remedy: null }
         : {
             message: `no replication is configured for datamart ${record.mutation.datamartId}: the mutation is passed over`,
-            remedy: 'create a replication of that datamart, or look whether the producer writes the right datamart_id',
+            remedy:
+              'create a replication of that datamart, or look whether the producer writes the right datamart_id',
           };
     case 'ignored':
       return {

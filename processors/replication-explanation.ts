@@ -424,11 +424,6 @@ function failed(
   };
 }
 
-function letterJson({
-  reason,
-  code,
-  detail,
-  time,
-}: ExplainedLetter): ReplicationExplanation['dead_letter'] {
+function letterJson({ reason, code, detail, time }: ExplainedLetter): ReplicationExplanation['dead_letter'] {
   return { reason, code, detail, time };
 }
