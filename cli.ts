@@ -16,6 +16,7 @@ import {
 import { FLUSH_MS } from './commands/command-settings.ts';
 import { deadLettersCommand } from './commands/dead-letters-command.ts';
 import { demoCommand } from './commands/demo-command.ts';
+import { doctorCommand } from './commands/doctor-command.ts';
 import { generateCommand } from './commands/generate-command.ts';
 import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   generateCommand,
   deadLettersCommand,
   partitionsCommand,
+  doctorCommand,
 ];
 
 /** Runs the program in this process and ends it. */

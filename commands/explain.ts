@@ -1,7 +1,7 @@
 import { ExplainError, type Explainer, type ExplainRequest } from '../processors/explain-request.ts';
 import type { Explanation } from '../processors/explanation.ts';
 import type { ReplicationExplanation } from '../processors/replication-explanation.ts';
-import { safeName } from './safe-text.ts';
+import { safeName, safeWords } from './safe-text.ts';
 import type { TextOutput } from './text-output.ts';
 
 export interface ExplainOptions {
@@ -68,7 +68,7 @@ export function explanationText(explanation: Explanation): string {
   const { message, remedy, record, notes, replications } = explanation;
   return [
     headOf(explanation),
-    ...(record === 'mutation' && replications.length > 0 ? [] : [message]),
+    ...(record === 'mutation' && replications.length > 0 ? [] : [safeWords(message)]),
     ...remedyLines(remedy, ''),
     ...replications.flatMap((replication) => ['', ...replicationLines(replication)]),
     ...(notes.length > 0 ? ['', ...notes.map((note) => `note: ${note}`)] : []),
@@ -101,7 +101,7 @@ function replicationLines(replication: ReplicationExplanation): string[] {
   const doubt = certain || result === 'unknown' ? '' : 'probably ';
   return [
     `${id} (${safeName(name)}, ${state}): ${doubt}${RESULT_WORDS[result]} [${reason}]`,
-    `  ${safeName(message)}`,
+    `  ${safeWords(message)}`,
     ...remedyLines(remedy, '  '),
     ...(position === null
       ? []
@@ -110,5 +110,5 @@ function replicationLines(replication: ReplicationExplanation): string[] {
 }
 
 function remedyLines(remedy: string | null, indent: string): string[] {
-  return remedy === null ? [] : [`${indent}remedy: ${safeName(remedy)}`];
+  return remedy === null ? [] : [`${indent}remedy: ${safeWords(remedy)}`];
 }

@@ -19,6 +19,11 @@ export function safeText(text: string): string {
   return safeName(redactText(cut(text)).replace(UUID, '<id>').replace(E_MAIL, '<e-mail>'));
 }
 
+/** This program's own words, with those of others in them, as they may be shown: no secrets, nothing that a terminal would obey. */
+export function safeWords(text: string): string {
+  return redactText(text).replace(OBEYED, ' ');
+}
+
 function cut(text: string): string {
   return text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}…` : text;
 }

@@ -1,0 +1,94 @@
+import type { ReplicationConfig } from '../../processors/replication-config.ts';
+import type { ControlView } from '../control-view.ts';
+import { failed, ok, skipped, warning, type CheckGroup, type Finding, type Prerequisite } from './check.ts';
+
+/** A check of a destination takes 15 s at most by itself. */
+const TIMEOUT_MS = 20_000;
+const CONCURRENCY = 8;
+
+/** What trying a destination came to; `code` is `ok` when it can be used. */
+export interface DestinationReport {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string | null;
+  readonly warnings: readonly string[];
+}
+
+/** Opens a replication's destination, tries it without publishing, and closes it. Never rejects. */
+export type DestinationProbe = (config: ReplicationConfig, signal: AbortSignal) => Promise<DestinationReport>;
+
+/** Which replications' destinations are tried. */
+export interface DestinationChoice {
+  /** Null: all that want to be ACTIVE. */
+  readonly replicationId: string | null;
+  /** PAUSED ones too. */
+  readonly isAll: boolean;
+}
+
+/** Each replication's destination, as an activation would check it. */
+export function destinationChecks(
+  choice: DestinationChoice,
+  view: Prerequisite<ControlView>,
+  probe: DestinationProbe,
+): CheckGroup {
+  const group = { name: 'destinations', concurrency: CONCURRENCY };
+  const only = (run: () => Promise<readonly Finding[]>): CheckGroup => ({
+    ...group,
+    checks: [{ name: choice.replicationId ?? 'replications', timeoutMs: TIMEOUT_MS, run }],
+  });
+  let configs: readonly ReplicationConfig[];
+  try {
+    configs = chosen(choice, view.get());
+  } catch (error) {
+    return only(() => Promise.reject(error));
+  }
+  if (configs.length === 0)
+    return only(() =>
+      Promise.resolve([
+        choice.replicationId === null
+          ? skipped(
+              'replications',
+              choice.isAll ? 'there is none' : 'none wants to be ACTIVE; --all tries all',
+            )
+          : failed(
+              choice.replicationId,
+              'there is no such replication',
+              '`replications list` shows those that there are',
+            ),
+      ]),
+    );
+  return {
+    ...group,
+    checks: configs.map((config) => ({
+      name: config.id,
+      timeoutMs: TIMEOUT_MS,
+      run: async (signal) => judge(config, await probe(config, signal)),
+    })),
+  };
+}
+
+function nothingToTry({ replicationId, isAll }: DestinationChoice): Finding {
+  return replicationId === null
+    ? skipped('replications', isAll ? 'there is none' : 'none wants to be ACTIVE; --all tries all')
+    : failed(replicationId, 'there is no such replication', '`replications list` shows those that there are');
+}
+
+function chosen(
+  { replicationId, isAll }: DestinationChoice,
+  { replications }: ControlView,
+): readonly ReplicationConfig[] {
+  if (replicationId !== null) {
+    const config = replications.get(replicationId);
+    return config ? [config] : [];
+  }
+  return [...replications.all()].filter(({ status }) => isAll || status === 'ACTIVE');
+}
+
+function judge(
+  { id, type }: ReplicationConfig,
+  { code, message, remedy, warnings }: DestinationReport,
+): readonly Finding[] {
+  if (code !== 'ok') return [failed(id, `${type}: ${code}: ${message}`, remedy)];
+  if (warnings.length > 0) return warnings.map((words) => warning(id, `${type}: ${words}`, null));
+  return [ok(id, `${type}: can be used`)];
+}
