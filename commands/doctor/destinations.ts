@@ -32,31 +32,15 @@ export function destinationChecks(
   probe: DestinationProbe,
 ): CheckGroup {
   const group = { name: 'destinations', concurrency: CONCURRENCY };
-  const only = (run: () => Promise<readonly Finding[]>): CheckGroup => ({
-    ...group,
-    checks: [{ name: choice.replicationId ?? 'replications', timeoutMs: TIMEOUT_MS, run }],
-  });
-  let configs: readonly ReplicationConfig[];
-  try {
-    configs = chosen(choice, view.get());
-  } catch (error) {
-    return only(() => Promise.reject(error));
+  const read = view.find();
+  const configs = read ? chosen(choice, read) : [];
+  if (configs.length === 0) {
+    const run = async (): Promise<readonly Finding[]> => {
+      view.get();
+      return [nothingToTry(choice)];
+    };
+    return { ...group, checks: [{ name: 'replications', timeoutMs: TIMEOUT_MS, run }] };
   }
-  if (configs.length === 0)
-    return only(() =>
-      Promise.resolve([
-        choice.replicationId === null
-          ? skipped(
-              'replications',
-              choice.isAll ? 'there is none' : 'none wants to be ACTIVE; --all tries all',
-            )
-          : failed(
-              choice.replicationId,
-              'there is no such replication',
-              '`replications list` shows those that there are',
-            ),
-      ]),
-    );
   return {
     ...group,
     checks: configs.map((config) => ({
