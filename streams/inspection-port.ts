@@ -45,5 +45,5 @@ export interface BrokerAnswer {
   readonly newestFetchVersion: number | null;
 }
 
-/** Asks one broker, by its address, in one try. Rejects with the reason. */
+/** Asks one broker, by its address. Rejects with the reason when it can't be reached for some seconds. */
 export type BrokerProbe = (address: string) => Promise<BrokerAnswer>;

@@ -37,7 +37,7 @@ interface RequestDefinitions {
   >;
 }
 
-/** Asks brokers one by one through kafkajs, with the settings' TLS and SASL, each in one try. */
+/** Asks brokers one by one through kafkajs, with the settings' TLS and SASL. */
 export function kafkajsBrokerProbe(connection: KafkaConnection, logger: Logger): BrokerProbe {
   return async (address) => {
     const client = kafkaClient({ ...connection, brokers: [address] }, logger);
