@@ -14,10 +14,11 @@ import {
   type SetExitCode,
 } from './commands/cli-process.ts';
 import { FLUSH_MS } from './commands/command-settings.ts';
-import { credentialsCommand } from './commands/credentials-command.ts';
 import { completionCommand } from './commands/completion-command.ts';
+import { credentialsCommand } from './commands/credentials-command.ts';
 import { deadLettersCommand } from './commands/dead-letters-command.ts';
 import { demoCommand } from './commands/demo-command.ts';
+import { doctorCommand } from './commands/doctor-command.ts';
 import { reasonsOf } from './commands/error-text.ts';
 import { generateCommand } from './commands/generate-command.ts';
 import { kafkaCommand } from './commands/kafka-command.ts';
@@ -41,6 +42,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   partitionsCommand,
   credentialsCommand,
   completionCommand,
+  doctorCommand,
 ];
 
 /** Runs the program in this process and ends it. */

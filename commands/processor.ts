@@ -19,8 +19,8 @@ import {
 import { fileAdapter } from '../sinks/file/file-adapter.ts';
 import { googlePubSubAdapter } from '../sinks/google-pubsub/google-pubsub-adapter.ts';
 import { kafkaTopicAdapter } from '../sinks/kafka-topic/kafka-topic-adapter.ts';
-import { KeyRing } from '../sinks/sealed-credentials.ts';
 import { SinkRegistry } from '../sinks/registry.ts';
+import { KeyRing } from '../sinks/sealed-credentials.ts';
 import { loadSinkModule } from '../sinks/sink-module.ts';
 import type { SinkAdapter } from '../sinks/sink.ts';
 import { ReplicationApplication } from '../streams/application.ts';

@@ -12,17 +12,20 @@ export function safeName(name: string): string {
   return cut(name).replace(OBEYED, ' ');
 }
 
-/** Whole sentences, which may hold a command to run, of our own processors and API: nothing that a terminal would obey. */
-export function safeWords(words: string): string {
-  return cut(words, MAX_WORDS_CHARACTERS).replace(OBEYED, ' ');
-}
-
 /**
  * Words from a record's headers as they may be shown: as `safeName`, and no secrets, and no user point or e-mail address,
  * should a destination's own words have named one.
  */
 export function safeText(text: string): string {
   return safeName(redactText(cut(text)).replace(UUID, '<id>').replace(E_MAIL, '<e-mail>'));
+}
+
+/**
+ * This program's own words, with those of others in them, as they may be shown: no secrets, nothing that a terminal would
+ * obey. They may hold a whole command to run.
+ */
+export function safeWords(words: string): string {
+  return redactText(cut(words, MAX_WORDS_CHARACTERS)).replace(OBEYED, ' ');
 }
 
 function cut(text: string, maxCharacters = MAX_CHARACTERS): string {

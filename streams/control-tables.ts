@@ -12,8 +12,11 @@ import type { Logger } from './logger.ts';
 
 /** What follows the tables. Called synchronously, for the records read at the start and the live ones alike. */
 export interface ControlListener {
-  /** A record of `replication-status` that isn't about a replication; returns whether it was this listener's. */
-  takeStatus?(key: string, value: Buffer | null): boolean;
+  /**
+   * Any record of `replication-status`, before the tables take it; returns whether it was this listener's own. The
+   * timestamp is Kafka's, in ms since 1970 UTC.
+   */
+  takeStatus?(key: string, value: Buffer | null, timestamp: number): boolean;
   onStatus?(change: StatusChange): void;
   /** The table of replications has changed, or a record of the control topic was refused. */
   onConfig?(change: Exclude<TableChange, { kind: 'unchanged' }>): void;
@@ -147,7 +150,7 @@ export class ControlTables {
   #applyStatus(record: ConsumedRecord): void {
     const { listener } = this.#options;
     const key = record.key?.toString('utf8') ?? '';
-    if (listener.takeStatus?.(key, record.value)) return;
+    if (listener.takeStatus?.(key, record.value, record.timestamp)) return;
     this.#orFatal(() => {
       const change = this.status.apply(key, record.value);
       if (change.kind !== 'none') listener.onStatus?.(change);

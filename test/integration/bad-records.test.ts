@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Message } from 'kafkajs';
 import { startFakeEventHubs, type FakeEventHubs } from '../../local/fake-event-hubs.ts';
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
-import { avroMutationWriter, mutationSchemaText } from '../../local/mutation-writer.ts';
+import { avroMutationWriter } from '../../local/mutation-writer.ts';
+import { mutationSchemaText } from '../../schemas/mutation-schema.ts';
 import type { SampleMutation } from '../../local/sample-mutations.ts';
 import { DEAD_LETTER_REASONS } from '../../schemas/mutation.ts';
 import { HttpSchemaRegistry } from '../../schemas/schema-registry.ts';
