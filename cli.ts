@@ -21,6 +21,7 @@ import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
 import { compactHelp } from './commands/setting-flags.ts';
 import { startCommand } from './commands/start-command.ts';
+import { tokensCommand } from './commands/tokens-command.ts';
 import { topicsCommand } from './commands/topics-command.ts';
 import { ConfigError } from './config/config-error.ts';
 import { redactText } from './config/redaction.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   generateCommand,
   deadLettersCommand,
   partitionsCommand,
+  tokensCommand,
 ];
 
 /** Runs the program in this process and ends it. */
