@@ -26,6 +26,7 @@ import { partitionsCommand } from './commands/partitions-command.ts';
 import { replicationsCommand } from './commands/replications/replications-command.ts';
 import { compactHelp } from './commands/setting-flags.ts';
 import { startCommand } from './commands/start-command.ts';
+import { tokensCommand } from './commands/tokens-command.ts';
 import { topicsCommand } from './commands/topics-command.ts';
 import { ConfigError } from './config/config-error.ts';
 import { redactText } from './config/redaction.ts';
@@ -43,6 +44,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   credentialsCommand,
   completionCommand,
   doctorCommand,
+  tokensCommand,
 ];
 
 /** Runs the program in this process and ends it. */

@@ -14,8 +14,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
  */
 export function parseJsonBody(bytes: Buffer): unknown {
   const body = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? bytes.subarray(3) : bytes;
-  if (body.toString('latin1').trim() === '')
-    throw invalidJson('the body is empty; a JSON object is expected');
+  if (body.length === 0) return undefined;
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(body);
