@@ -167,8 +167,8 @@ export class Destination {
   /** Opens the destination and tries it, publishing nothing, unless that was done a moment ago. Never rejects. */
   async activate(): Promise<Activation> {
     try {
-      await this.#sinks.activate();
-      return { failure: null, credentialsVersion: this.#sinks.lastTried.credentialsVersion };
+      const { credentialsVersion } = await this.#sinks.activate();
+      return { failure: null, credentialsVersion };
     } catch (error) {
       const { credentialsVersion } = this.#sinks.lastTried;
       return { failure: asSinkError(error), credentialsVersion };

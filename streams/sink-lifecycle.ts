@@ -109,14 +109,15 @@ export class SinkLifecycle {
 
   /**
    * Opens and checks a sink with what is known now, beside one that serves, unless that was done a moment ago. It is
-   * closed soon if nobody uses it. Rejects with a `SinkError`.
+   * closed soon if nobody uses it. Resolves with what it was opened with; rejects with a `SinkError`.
    */
-  async activate(): Promise<void> {
+  async activate(): Promise<SinkOrigin> {
     const now = this.#context.clock.monotonic();
-    const isFresh = (sink: OpenedSink): boolean => sink.origin.revision === this.#revision;
-    if (this.#serving && isFresh(this.#serving) && now - this.#serving.checkedMs < KEPT_MS) return;
+    if (this.#serving && !this.#outdated() && now - this.#serving.checkedMs < KEPT_MS)
+      return this.#serving.origin;
     do await this.#open();
-    while (this.#serving && !isFresh(this.#serving));
+    while (this.#outdated());
+    return this.#serving?.origin ?? this.#lastTried;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { SinkError, type FieldProblem, type OpenOptions, type Sink, type SinkAdapter } from '../sink.ts';
 import { connectionStringOf, parseConnectionString } from './credentials.ts';
+import { grantSend } from './remedies.ts';
 import { AzureEventHubsSink } from './sink.ts';
 
 /** What a replication of this kind names: the hub; the namespace comes with the credentials. */
@@ -54,12 +55,16 @@ function open(
 ): Sink {
   const doing = `opening event hub ${config.eventHubName}`;
   if (credentials === null) {
-    throw new SinkError('fatal', 'credentials_missing', `${doing}: the replication has no credentials`);
+    throw new SinkError('fatal', 'credentials_missing', `${doing}: the replication has no credentials`, {
+      remedy: grantSend(config.eventHubName),
+    });
   }
   const parsed = parseConnectionString(credentials, config.eventHubName, allowEmulators);
   if ('problem' in parsed) {
     const { code, message } = parsed.problem;
-    throw new SinkError('fatal', 'credentials_invalid', `${doing}: ${code}: ${message}`);
+    throw new SinkError('fatal', 'credentials_invalid', `${doing}: ${code}: ${message}`, {
+      remedy: grantSend(config.eventHubName),
+    });
   }
   const connectionString = connectionStringOf(parsed.credentials);
   return new AzureEventHubsSink({ connectionString, eventHubName: config.eventHubName }, options);

@@ -115,6 +115,38 @@ describe('the sink of AZURE_EVENT_HUBS', () => {
     expect((await sink.send(batchOf(5, 100_000), noAbort)).delivered).toBe(2);
   });
 
+  test.each([
+    ['not_found', 'eventhub create', () => fake.deleteHub('users')],
+    ['unauthenticated', 'keys list', () => fake.faults.denyTokens(1, 401)],
+    [
+      'permission_denied',
+      '--rights Send',
+      () => fake.faults.refuseLinks('amqp:unauthorized-access', "'Send' claim(s) are required."),
+    ],
+    [
+      'precondition_failed',
+      '--status Active',
+      () => fake.faults.refuseLinks('com.microsoft:entity-disabled'),
+    ],
+    ['quota_exceeded', 'quota', () => fake.faults.refuseLinks('amqp:resource-limit-exceeded')],
+  ] as const)('is refused by the check as %s, with what helps', async (code, remedy, goWrong) => {
+    const sink = await open();
+    goWrong();
+
+    const failure: unknown = await sink.check(noAbort).catch((error: unknown) => error);
+
+    expect(failure).toMatchObject({ kind: 'fatal', code, remedy: expect.stringContaining(remedy) });
+    expect(JSON.stringify(failure)).not.toContain('bG9jYWw=');
+    expect(fake.sendCount()).toBe(0);
+  });
+
+  test('is content with a hub that it may send to, and sends nothing to find out', async () => {
+    const sink = await open();
+
+    expect(await sink.check(noAbort)).toEqual([]);
+    expect(fake.sendCount()).toBe(0);
+  });
+
   test('needs one connection for all lanes, and a new one after it is lost', async () => {
     const sink = await open();
     await Promise.all([1, 2, 3].map((count) => sink.send(batchOf(count), noAbort)));
