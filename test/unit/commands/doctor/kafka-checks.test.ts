@@ -5,8 +5,8 @@ import { groupChecks, type GroupCheckOptions } from '../../../../commands/doctor
 import { rightsChecks } from '../../../../commands/doctor/rights.ts';
 import { topicChecks } from '../../../../commands/doctor/topics.ts';
 import type { BrokerAnswer, GroupDescription } from '../../../../streams/inspection-port.ts';
-import type { PartitionReader } from '../../../../streams/kafka-port.ts';
 import { judgeVersions } from '../../../../streams/kafka/broker-probe.ts';
+import type { PartitionReader } from '../../../../streams/kafka-port.ts';
 import type { ExistingTopic, TopicAdmin } from '../../../../streams/topics/topic-admin-port.ts';
 import { aView, BROKER, findingsOf, found, missing, outlines } from './fakes.ts';
 
