@@ -45,6 +45,7 @@ const COMMANDS = [
   ['generate'],
   ['dead-letters', 'list'],
   ['dead-letters', 'redrive'],
+  ['doctor'],
 ];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
@@ -92,6 +93,7 @@ test.each([
   [['generate'], '--stdout'],
   [['dead-letters', 'list'], 'kafka'],
   [['dead-letters', 'redrive', '--yes'], 'kafka'],
+  [['doctor'], 'kafka'],
 ])('%j without brokers ends with 2 and a hint', async (args, hint) => {
   const { code, errors } = await run(args);
 
