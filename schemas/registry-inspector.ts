@@ -1,4 +1,4 @@
-import type { SchemaRegistryOptions } from './schema-registry.ts';
+import { HttpSchemaRegistry, type SchemaRegistryOptions } from './schema-registry.ts';
 import { compileWriterSchema } from './writer-schema.ts';
 
 /** What the registry holds under a subject. */
@@ -31,9 +31,11 @@ interface Answer {
 /** `RegistryInspector` over the Confluent API. */
 export class HttpRegistryInspector implements RegistryInspector {
   readonly #options: SchemaRegistryOptions;
+  readonly #schemas: HttpSchemaRegistry;
 
   constructor(options: SchemaRegistryOptions) {
     this.#options = { ...options, url: options.url.replace(/\/+$/, '') };
+    this.#schemas = new HttpSchemaRegistry(options);
   }
 
   async inspect(subject: string, avsc: string, signal: AbortSignal): Promise<InspectedSubject> {
@@ -44,13 +46,25 @@ export class HttpRegistryInspector implements RegistryInspector {
     if (status === 404 && field(body, 'error_code') !== undefined) return { registered: null, dateMs };
     if (status === 404) throw new Error('the address answered 404, not as a schema registry does');
     if (status !== 200) throw new Error(`the registry answered ${status}`);
-    const [text, id, version] = [field(body, 'schema'), field(body, 'id'), field(body, 'version')];
-    if (typeof text !== 'string' || typeof id !== 'number' || typeof version !== 'number')
+    const [id, version] = [field(body, 'id'), field(body, 'version')];
+    if (typeof id !== 'number' || typeof version !== 'number')
       throw new Error('the address answers, but not as a schema registry does');
-    const type = field(body, 'schemaType') ?? 'AVRO';
-    const problem = type === 'AVRO' ? compileWriterSchema(text).problem : `it is ${JSON.stringify(type)}`;
+    const problem = await this.#problemOf(id, signal);
     const takes = await this.#takes(name, avsc, signal);
     return { registered: { id, version, problem, takes }, dateMs };
+  }
+
+  /** With the schemas that it refers to, as the decoder reads it. */
+  async #problemOf(id: number, signal: AbortSignal): Promise<string> {
+    const answer = await this.#schemas.fetchSchema(id, signal);
+    switch (answer.kind) {
+      case 'schema':
+        return compileWriterSchema(answer.schema.text, answer.schema.references).problem;
+      case 'unknown':
+        return `the registry has no schema ${id}`;
+      case 'unavailable':
+        throw new Error(answer.detail);
+    }
   }
 
   /** Registries of other makers may not know the call: nothing is told then. */

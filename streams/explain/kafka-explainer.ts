@@ -219,9 +219,9 @@ export class KafkaExplainer implements Explainer {
   ): readonly ReplicationConfig[] {
     const { replications } = this.#options.tables;
     if (replicationId === null)
-      return [...replications.all()].filter(
-        (config) => datamartId === null || config.datamartId === datamartId,
-      );
+      return [...replications.all()]
+        .filter((config) => datamartId === null || config.datamartId === datamartId)
+        .sort((a, b) => (a.id < b.id ? -1 : 1));
     const config = replications.get(replicationId);
     if (!config || (datamartId !== null && config.datamartId !== datamartId))
       throw new ExplainError('not_found', 'replication_id', `there is no replication ${replicationId}`);

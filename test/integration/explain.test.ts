@@ -168,9 +168,9 @@ test('one that was delivered, and one that the filter left out', async () => {
 
   expect(record).toMatchObject({ record: 'mutation', doc_type: 'UserPoint' });
   expect(replications).toMatchObject([
+    { replication_id: 'e-mails', result: 'not_sent', reason: 'filter', certain: true },
     { replication_id: 'file', result: 'sent', reason: 'delivered', certain: true },
     { replication_id: 'users', state: 'PAUSED', result: 'unknown', reason: 'before_position' },
-    { replication_id: 'e-mails', result: 'not_sent', reason: 'filter', certain: true },
   ]);
 });
 
@@ -253,6 +253,8 @@ test('what isn’t there is said with a code, and ends with 1', async () => {
 test('one that retention has taken', async () => {
   const admin = kafkaClient(deployment.brokers).admin();
   await admin.connect();
+  // kafkajs deletes only in topics that it has looked at.
+  await admin.fetchTopicOffsets(deployment.mutations);
   await admin.deleteTopicRecords({
     topic: deployment.mutations,
     partitions: [{ partition: 0, offset: '2' }],

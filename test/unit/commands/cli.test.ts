@@ -31,6 +31,7 @@ const COMMANDS = [
   ['replications', 'create'],
   ['replications', 'apply'],
   ['credentials', 'rotate'],
+  ['doctor'],
 ];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
@@ -81,6 +82,7 @@ test.each([
   [['dead-letters', 'list'], 'kafka'],
   [['dead-letters', 'redrive', '--yes'], 'kafka'],
   [['credentials', 'rotate'], 'kafka'],
+  [['doctor'], 'kafka'],
 ])('%j without brokers ends with 2 and a hint', async (args, hint) => {
   const { code, errors } = await run(args);
 
