@@ -210,7 +210,7 @@ export class Redrive {
       group = { config, segment: new Segment(route.version, lane, storage, 1), entries: [] };
       this.#groups.set(groupKey, group);
     }
-    const origin = { offset: letter.source.offset, timestamp, arrival: clock.now() };
+    const origin = { offset: letter.source.offset, timestamp, arrival: clock.monotonic() };
     group.segment.append(encoder, mutation, laneHash, origin);
     group.entries.push({ letter, document });
     return true;
