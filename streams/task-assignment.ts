@@ -13,13 +13,15 @@ import type {
   PartitionReader,
   TopicPartition,
 } from './kafka-port.ts';
-import type { Lease } from './lease.ts';
+import { SESSION_TIMEOUT_MS, type Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const QUIET_CHECK_MS = 10;
+/** Quiet time and this make half a session: a member that waits longer for its last commit would be thrown out. */
+const LAST_COMMIT_MS = SESSION_TIMEOUT_MS / 2 - ATTEMPT_DEADLINE_MS;
 
 export interface TaskAssignmentOptions {
   readonly consumer: GroupConsumer;
@@ -109,7 +111,11 @@ export class TaskAssignment implements GroupListener {
     this.#assignment += 1;
     if (!this.#isClaimed || this.#tasks.size === 0) return;
     await this.untilQuiet(ATTEMPT_DEADLINE_MS);
-    await this.#options.commitBeforeRejoin();
+    const never = new AbortController().signal;
+    await Promise.race([
+      this.#options.commitBeforeRejoin(),
+      sleep(this.#options.clock, LAST_COMMIT_MS, never),
+    ]);
     this.#isClaimed = false;
   }
 
