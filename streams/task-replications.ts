@@ -108,6 +108,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     this.#fanOut.append(mutation, plan, origin);
   }
 
+  /** The task dispatches this mutation, whether anybody wants it or not. */
+  saw(mutation: MutationView, offset: number): void {
+    this.#lanes.seen.note(mutation, offset);
+  }
+
   /** A batch was dispatched: lanes send, replays may read on. */
   onDispatched(nowMs: number): void {
     this.#fanOut.pumpTouched(nowMs);
@@ -137,6 +142,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** What every commit must carry beside its offset. */
   ownPositions(): readonly OwnPosition[] {
+    this.#moveOverUnwanted();
     return this.#lanes.ownPositions();
   }
 
@@ -297,6 +303,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** Retention has passed the partition's position: `[from, to)` is lost to all that follow it. */
   lostToFollowers(from: number, to: number): void {
+    this.#moveOverUnwanted();
+    this.#lanes.skipped(to);
     for (const config of this.#context.table.all()) {
       if (
         config.status !== 'ACTIVE' ||
@@ -383,6 +391,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     return isAsked || this.#lanes.keepsPosition(config) || this.#lanes.parkedOf(config) !== null;
   }
 
+  /** PROTOCOL C5: who isn't served misses nothing by what it doesn't want. */
+  #moveOverUnwanted(): void {
+    this.#lanes.moveOverUnwanted((lane) => this.#catchUp.isWaiting(lane));
+  }
+
   /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
   #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const lane = this.#lanes.laneOf(config);
@@ -395,11 +408,14 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   }
 
   #resumeReplication(config: ReplicationConfig): void {
+    this.#moveOverUnwanted();
     const parked = this.#lanes.parkedOf(config);
     if (!parked) return;
     const { kind, position } = parked;
     const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
-    if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')) {
+    // What lies between is settled already, when its position is ahead of the task's.
+    const isAhead = position !== null && position > this.position;
+    if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED' || isAhead)) {
       this.#catchUp.add(this.#lanes.openDetached(config, position));
     } else {
       this.#lanes.forget(config);
