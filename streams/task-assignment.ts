@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { backoffMs, type Random } from './backoff.ts';
-import { claimOf, type Claim } from './claim.ts';
+import { claimOf, withinLog, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import type { CommitMetadata } from './commit-metadata.ts';
 import { ATTEMPT_DEADLINE_MS } from './destination.ts';
@@ -223,7 +223,8 @@ export class TaskAssignment implements GroupListener {
     const claims = committed.map((commit) => {
       const from = this.#madeAnew.has(keyOf(commit)) ? 'earliest' : startFrom;
       const claim = claimOf(commit, from, this.#tasks.get(keyOf(commit))?.taskId ?? null);
-      return { ...claim, carried: this.#options.carriedBy(claim) };
+      const carried = this.#options.carriedBy(claim);
+      return { ...claim, carried: { ...carried, x: withinLog(carried.x, commit) } };
     });
     const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
     for (const { claim } of fresh) {
