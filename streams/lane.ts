@@ -213,6 +213,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#outcomeOpen = null;
   }
 
+  /** The first record that the detached lane hasn't been fed had this Kafka timestamp. */
+  backlogSince(timestamp: number): void {
+    if (this.isDetached) this.#fedTimestamp = timestamp;
+  }
+
   /** A slot at the destination for the detached lane's next attempt, which holds it until it has something to send. */
   grant(): void {
     this.#hasPermit = true;

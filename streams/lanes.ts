@@ -200,6 +200,17 @@ export class Lanes {
     }
   }
 
+  /** What waits at this position was stored then, in ms since 1970 UTC. */
+  backlogSince(position: number, timestamp: number): void {
+    for (const entry of this.#entries.values()) {
+      const { served } = entry;
+      if (served.position !== position) continue;
+      if (served instanceof Lane) served.backlogSince(timestamp);
+      else if (served instanceof ParkedLane) served.lane.backlogSince(timestamp);
+      else entry.served = { ...served, sinceMs: timestamp };
+    }
+  }
+
   /** Retention took what the task would have dispatched below `offset`: nobody knows what was there. */
   skipped(offset: number): void {
     for (const entry of this.#entries.values()) entry.lookedFrom = offset;

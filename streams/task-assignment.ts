@@ -97,7 +97,6 @@ export class TaskAssignment implements GroupListener {
 
   onRebalancing(): void {
     this.#options.lease.suspend();
-    this.#options.metrics.rebalances.add(1);
     this.#options.onRebalancing();
   }
 
@@ -129,6 +128,8 @@ export class TaskAssignment implements GroupListener {
   }
 
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
+    // Not every one is announced by `onRebalancing`.
+    if (this.#generation) this.#options.metrics.rebalances.add(1);
     this.#assignment += 1;
     this.#generation = generation;
     this.#isClaimed = false;

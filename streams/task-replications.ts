@@ -85,6 +85,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   readonly #lost = new Map<string, number>();
   /** By the replication's hash: the own position that the last acknowledged commit carried. */
   #committedPositions: ReadonlyMap<number, number> = new Map();
+  #isClosed = false;
 
   constructor(context: TaskReplicationsContext, owner: TaskReplicationsOwner) {
     this.scope = owner.scope;
@@ -200,6 +201,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       if (report?.gap) this.#gaps.set(config.id, report.gap);
       if (report && report.lostOffsets > 0) this.#lost.set(config.id, report.lostOffsets);
     }
+    void this.#dateBacklogs(positions);
   }
 
   /** Replications of the datamart changed, each told by `onReplicationChanged` before: new ones begin with the next mutation. */
@@ -296,6 +298,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
+    this.#isClosed = true;
     this.#catchUp.close();
     this.#lanes.close();
     this.#fanOut.close();
@@ -358,6 +361,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     lane.attach(this.position);
     this.#fanOut.refresh(lane.destination.config.datamart);
     const { id } = lane.destination;
+    this.#context.metrics.catchUps.add(1, id);
     this.#context.logger.info({ ...this.#at, replication_id: id }, 'the replication has caught up');
     this.#owner.commitSoon();
   }
@@ -389,6 +393,19 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   #keepsPosition(config: ReplicationConfig): boolean {
     const isAsked = config.resume === 'WHERE_STOPPED';
     return isAsked || this.#lanes.keepsPosition(config) || this.#lanes.parkedOf(config) !== null;
+  }
+
+  /** Since when what an owner before has left undelivered waits: only the log knows. */
+  async #dateBacklogs(positions: readonly OwnPosition[]): Promise<void> {
+    const { reader } = this.#context;
+    const behind = new Set(positions.map(({ position }) => position).filter((at) => at < this.position));
+    for (const position of [...behind].sort((a, b) => a - b)) {
+      if (this.#isClosed) return;
+      // It is for a gauge: where the log can't be read, the time of the take-over stays.
+      const batch = await reader.read(this.#at, position, 0).catch(() => null);
+      const [first] = batch?.records ?? [];
+      if (first) this.#lanes.backlogSince(position, first.timestamp);
+    }
   }
 
   /** PROTOCOL C5: who isn't served misses nothing by what it doesn't want. */
