@@ -70,8 +70,8 @@ export interface GroupListener {
   /** The group is about to rebalance: the partitions may have another owner soon. Called synchronously. */
   onRebalancing(): void;
   /**
-   * The member is about to join anew: it does so when this resolves, or after the attempts' deadline. Nothing may start
-   * from the call on (PROTOCOL A3).
+   * The member is about to join anew, or to leave because its consumer has crashed: it does so when this resolves.
+   * Nothing may start from the call on (PROTOCOL A3).
    */
   beforeRejoin(): Promise<void>;
   /** The coordinator has answered a heartbeat or sync of this member; `sentAt` is when that was written. */
@@ -88,13 +88,15 @@ export interface ConsumerCrash {
   readonly error: Error;
   /** True when another consumer would come to the same end: what is in the log can't be read. */
   readonly isHopeless: boolean;
+  /** True when it lies with Kafka, which may be away: another consumer is right as soon as it is back. */
+  readonly isTransient: boolean;
 }
 
 /** This instance's membership in the consumer group on the mutation topics. */
 export interface GroupConsumer {
   /** Joins the group and fetches until `stop`. */
   start(listener: GroupListener): Promise<void>;
-  /** Sets the next offset to fetch and starts fetching. */
+  /** Sets the next offset to fetch and starts fetching. This and the next two do nothing outside of the group. */
   resumeAt(partition: TopicPartition, offset: number): void;
   pause(partition: TopicPartition): void;
   resume(partition: TopicPartition): void;
