@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from '../streams/logger.ts';
+import { listen, type ListenOptions } from './listen.ts';
 
 /** Whether the instance takes part in the work, and what it waits for while it doesn't. */
 export interface Readiness {
@@ -21,13 +22,8 @@ export interface OpsSource {
   readonly contentType: string;
 }
 
-export interface OpsServerOptions {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
+export interface OpsServerOptions extends ListenOptions {
   readonly logger: Logger;
-  /** The settings that say where to listen; part of the error when that fails. */
-  readonly namedBy?: string;
 }
 
 /** A server that listens. */
@@ -35,11 +31,6 @@ export interface OpsServer {
   readonly port: number;
   /** Ends it with all its connections. Idempotent. */
   close(): Promise<void>;
-}
-
-/** The address can't be listened on; the message says which settings to change. */
-export class ListenError extends Error {
-  override readonly name = 'ListenError';
 }
 
 /** A connection on which nothing moves, a scraper that stopped reading for example, is closed after this. */
@@ -87,27 +78,3 @@ export function addOpsRoutes(server: FastifyInstance, source: OpsSource, logger:
     }
   });
 }
-
-async function listen(server: FastifyInstance, options: OpsServerOptions): Promise<number> {
-  const { host, port, namedBy = 'HTTP_HOST and HTTP_PORT' } = options;
-  try {
-    await server.listen({ host, port });
-  } catch (error) {
-    await server.close();
-    const reason = LISTEN_REASONS[errorCode(error)] ?? String(error);
-    throw new ListenError(`listening on ${host}:${port}: ${reason}; change ${namedBy}`, { cause: error });
-  }
-  const address = server.server.address();
-  return typeof address === 'object' && address !== null ? address.port : port;
-}
-
-function errorCode(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-}
-
-const LISTEN_REASONS: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'the port is taken by another program',
-  EACCES: 'the port needs more rights than this program has',
-  EADDRNOTAVAIL: 'no interface of this machine has that address',
-  ENOTFOUND: 'the host name is not known',
-};

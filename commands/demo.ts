@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ListenError, openOpsServer, type OpsSource } from '../api/ops-server.ts';
+import { ListenError } from '../api/listen.ts';
+import { openOpsServer, type OpsSource } from '../api/ops-server.ts';
 import type { Logging } from '../config/logging.ts';
 import type { Settings } from '../config/settings.ts';
 import { compareArrivals, type Arrivals } from '../local/arrivals.ts';

@@ -1,6 +1,7 @@
 import { redactText } from '../config/redaction.ts';
 
 const MAX_CHARACTERS = 300;
+const MAX_WORDS_CHARACTERS = 4_000;
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 const E_MAIL = /[^\s@"'<>(),;:]+@[^\s@"'<>(),;:]+\.[a-z]{2,}/gi;
 
@@ -11,6 +12,11 @@ export function safeName(name: string): string {
   return cut(name).replace(OBEYED, ' ');
 }
 
+/** Whole sentences, which may hold a command to run, of our own processors and API: nothing that a terminal would obey. */
+export function safeWords(words: string): string {
+  return cut(words, MAX_WORDS_CHARACTERS).replace(OBEYED, ' ');
+}
+
 /**
  * Words from a record's headers as they may be shown: as `safeName`, and no secrets, and no user point or e-mail address,
  * should a destination's own words have named one.
@@ -19,6 +25,6 @@ export function safeText(text: string): string {
   return safeName(redactText(cut(text)).replace(UUID, '<id>').replace(E_MAIL, '<e-mail>'));
 }
 
-function cut(text: string): string {
-  return text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}…` : text;
+function cut(text: string, maxCharacters = MAX_CHARACTERS): string {
+  return text.length > maxCharacters ? `${text.slice(0, maxCharacters)}…` : text;
 }

@@ -123,10 +123,20 @@ export interface ProducedRecord {
   readonly timestamp?: number;
 }
 
+/** Where records of one `send` were stored, one after another. */
+export interface StoredBatch {
+  readonly partition: number;
+  /** Of the first of them. */
+  readonly baseOffset: number;
+}
+
 /** Stores records with acknowledgement by all in-sync replicas, in one try; the retry loops are the callers'. */
 export interface Producer {
-  /** Resolves when all are stored. Rejects with `RecordTooLargeError` when the topic refuses one for its size. */
-  send(topic: string, records: readonly ProducedRecord[]): Promise<void>;
+  /**
+   * Resolves when all are stored, and says where. Rejects with `RecordTooLargeError` when the topic refuses one for its
+   * size.
+   */
+  send(topic: string, records: readonly ProducedRecord[]): Promise<readonly StoredBatch[]>;
   close(): Promise<void>;
 }
 

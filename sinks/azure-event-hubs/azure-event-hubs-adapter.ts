@@ -37,10 +37,15 @@ export function azureEventHubsAdapter({
 function parseConfig(
   record: Readonly<Record<string, unknown>>,
 ): { readonly config: AzureEventHubsConfig } | { readonly problem: FieldProblem } {
-  const name = record['event_hub_name'];
+  const field = 'event_hub_name';
+  const name = record[field] ?? null;
+  if (name === null) {
+    const message = `${field} is missing; an AZURE_EVENT_HUBS replication needs it`;
+    return { problem: { code: 'missing_field', field, message } };
+  }
   if (typeof name === 'string' && EVENT_HUB_NAME.test(name)) return { config: { eventHubName: name } };
-  const message = `event_hub_name must match ${EVENT_HUB_NAME.source}`;
-  return { problem: { code: 'invalid_event_hub_name', field: 'event_hub_name', message } };
+  const message = `${field} must match ${EVENT_HUB_NAME.source}: the hub's name without its namespace`;
+  return { problem: { code: 'invalid_event_hub_name', field, message } };
 }
 
 function open(

@@ -46,8 +46,9 @@ function simulatedProducer({ process, kafka, network }: SimulatedPortOptions): P
   return {
     send: (topic, records) =>
       network.call(process, 'produce', (answer) => {
+        const baseOffset = kafka.end({ topic, partition: 0 });
         for (const record of records) kafka.append({ topic, partition: 0 }, record);
-        answer(undefined);
+        answer([{ partition: 0, baseOffset }]);
       }),
     close: () => Promise.resolve(),
   };

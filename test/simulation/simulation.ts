@@ -263,7 +263,7 @@ class Simulation {
     const value = record && Buffer.from(JSON.stringify(record));
     const at = { topic: TOPICS.replicationConfig, partition: 0 };
     replication.offset = this.#kafka.append(at, { key: Buffer.from(id), value, headers: {} });
-    this.#rules.apply(id, value, replication.offset);
+    this.#rules.apply(id, value, replication.offset, 0);
     this.#note(`config ${target} ${change} ${status} at ${replication.offset}`);
     const config = this.#rules.get(id);
     if (change === 'create' && config) this.#oracle.created(target, config);

@@ -85,7 +85,7 @@ function configure(id: string, fields: Record<string, unknown> = {}): void {
     version: 1,
     ...fields,
   };
-  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset);
+  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset, 0);
   controlOffset += 1;
 }
 

@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { ListenError, openOpsServer, type OpsServer, type OpsSource } from '../../../api/ops-server.ts';
+import { ListenError } from '../../../api/listen.ts';
+import { openOpsServer, type OpsServer, type OpsSource } from '../../../api/ops-server.ts';
 import { silentLogger } from '../../support/silent-logger.ts';
 
 const running: OpsSource = {

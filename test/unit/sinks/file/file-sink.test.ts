@@ -285,6 +285,7 @@ describe('parseConfig', () => {
     ['a\\..\\x', 'invalid_path'],
     ['a\u0000.jsonl', 'invalid_path'],
     ['a\n.jsonl', 'invalid_path'],
+    ['a\ud800.jsonl', 'invalid_path'],
     ['.', 'invalid_path'],
     ['acme/', 'invalid_path'],
     ['x'.repeat(256), 'invalid_path'],

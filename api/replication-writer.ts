@@ -1,0 +1,175 @@
+import { judgeConfig, type ReplicationConfig } from '../processors/replication-config.ts';
+import { assertDestinationWorks, missingCredentials } from './activation.ts';
+import { ApiError, refusedBy } from './api-error.ts';
+import {
+  NotConfirmedError,
+  type AcceptedConfig,
+  type ControlLog,
+  type ControlState,
+  type DestinationChecker,
+} from './control-plane.ts';
+import {
+  assertNewReplication,
+  changedRecordOf,
+  fieldsOf,
+  newRecordOf,
+  withoutNulls,
+} from './replication-body.ts';
+import type { Caller } from './replication-operations.ts';
+import { assertReady, type ReplicationReader } from './replication-reader.ts';
+import { observedState, type ReplicationResource } from './replication-resource.ts';
+import type { SerialByKey } from './serial-by-key.ts';
+
+export interface ReplicationWriterOptions {
+  readonly state: ControlState;
+  readonly log: ControlLog;
+  readonly checker: DestinationChecker;
+  readonly reader: ReplicationReader;
+  /** Shared by everything that writes, so that two writes of one replication don't overtake each other. */
+  readonly turns: SerialByKey;
+  readonly replicationsPerDatamart: number;
+  /** ms since 1970 UTC. */
+  readonly now: () => number;
+  /** `[0, 1)` */
+  readonly random: () => number;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** So many ids are drawn before it is given up: one that is taken is drawn by a chance of one in a thousand at most. */
+const MAX_DRAWS = 20;
+const NO_FREE_ID = 'drawing an id for a new replication: all that were drawn are taken';
+
+/** Writes replications to the control topic, nothing that the topic's own rules would refuse. */
+export class ReplicationWriter {
+  readonly #options: ReplicationWriterOptions;
+
+  constructor(options: ReplicationWriterOptions) {
+    this.#options = options;
+  }
+
+  create(datamartId: string, body: unknown, caller: Caller): Promise<AcceptedConfig> {
+    // In turn per datamart: they are counted.
+    return this.#options.turns.run(`datamart/${datamartId}`, async () => {
+      const { state } = this.#options;
+      assertReady(state);
+      const fields = newRecordOf(body, datamartId, caller, state.replications);
+      for (let draws = 0; draws < MAX_DRAWS; draws += 1) {
+        const identity = this.#drawIdentity();
+        const { version } = this.#judge(identity.id, { ...fields, ...identity }, null);
+        assertNewReplication(fields);
+        this.#assertRoom(datamartId);
+        // The version is written out, so that another default of a later release changes nothing.
+        const record = { ...withoutNulls(fields), ...identity, version, status: 'PAUSED' };
+        const written = await this.write(identity.id, record);
+        if (!(written instanceof ApiError)) return written;
+        // Somebody else's record under the same id came first, if one is in force.
+        if (!state.replications.get(identity.id)) throw written;
+      }
+      throw new Error(NO_FREE_ID);
+    });
+  }
+
+  update(
+    datamartId: string,
+    replicationId: string,
+    body: unknown,
+    caller: Caller,
+    ifMatch: string | null,
+  ): Promise<AcceptedConfig> {
+    return this.#options.turns.run(replicationId, async () => {
+      const config = this.#options.reader.find(datamartId, replicationId);
+      assertMatch(config, ifMatch);
+      const record = changedRecordOf(config, body, caller);
+      const next = this.#judge(config.id, record, config);
+      const isAsked = fieldsOf(body).status === 'ACTIVE';
+      if (isAsked && !isInUse(config, this.#options.state)) await this.#assertActivatable(next);
+      const written = await this.write(config.id, withoutNulls(record));
+      if (written instanceof ApiError) throw written;
+      return written;
+    });
+  }
+
+  /** Resolves with the replication as it was. */
+  delete(datamartId: string, replicationId: string, ifMatch: string | null): Promise<ReplicationResource> {
+    return this.#options.turns.run(replicationId, async () => {
+      const config = this.#options.reader.find(datamartId, replicationId);
+      assertMatch(config, ifMatch);
+      const { value } = await this.#options.reader.show(config);
+      await confirmed(this.#options.log.writeConfig(config.id, null));
+      return value;
+    });
+  }
+
+  /** Resolves with what is in force then, or with why the table has refused the record. Within the key's turn. */
+  async write(id: string, record: Fields): Promise<AcceptedConfig | ApiError> {
+    const { log, state } = this.#options;
+    const offset = await confirmed(log.writeConfig(id, record));
+    const refused = state.replications.judgement(id)?.refused ?? null;
+    if (refused?.offset === offset) return refusedBy(refused);
+    const config = state.replications.get(id);
+    // Deleted by a record that came right after.
+    return config ?? new ApiError('not_found', 'Resource Not Found');
+  }
+
+  #judge(id: string, record: Fields, previous: AcceptedConfig | null): ReplicationConfig {
+    const { rules } = this.#options.state.replications;
+    const value = Buffer.from(JSON.stringify(record));
+    const judgement = judgeConfig(id, value, previous?.offset ?? 0, previous, rules);
+    if (judgement.kind === 'accepted') return judgement.config;
+    throw refusedBy(judgement.problem);
+  }
+
+  async #assertActivatable(next: ReplicationConfig): Promise<void> {
+    const { state, checker } = this.#options;
+    const type = state.replications.rules.types.get(next.type);
+    if (type?.credentials === 'required' && next.credentialsUri === null) throw missingCredentials();
+    await assertDestinationWorks(checker, next, null);
+  }
+
+  #assertRoom(datamartId: string): void {
+    const { state, replicationsPerDatamart } = this.#options;
+    if (state.replications.ofDatamart(datamartId).length < replicationsPerDatamart) return;
+    throw new ApiError(
+      'too_many_replications',
+      `the datamart has ${replicationsPerDatamart} replications, as many as it may have`,
+      { hint: 'delete one that is no longer needed, or ask the operator of this service' },
+    );
+  }
+
+  /** An id of 16 digits (until the year 2286), and the moment that it was made of. */
+  #drawIdentity(): { readonly id: string; readonly created: number } {
+    const { state, now, random } = this.#options;
+    for (let draws = 0; draws < MAX_DRAWS; draws += 1) {
+      const created = now();
+      const id = String(created * 1_000 + Math.floor(random() * 1_000));
+      if (!state.replications.get(id)) return { id, created };
+    }
+    throw new Error(NO_FREE_ID);
+  }
+}
+
+/** Whether the destination is wanted, and not known to refuse. */
+function isInUse(config: AcceptedConfig, state: ControlState): boolean {
+  return config.status === 'ACTIVE' && observedState(config, state) !== 'ERROR';
+}
+
+function assertMatch({ offset }: AcceptedConfig, ifMatch: string | null): void {
+  if (ifMatch === null || ifMatch === String(offset)) return;
+  throw new ApiError('precondition_failed', 'the replication was changed since it was read', {
+    hint: 'read it again, and send the ETag of that answer as If-Match',
+  });
+}
+
+/** A write that wasn't seen in time is told as such. */
+export async function confirmed<Result>(write: Promise<Result>): Promise<Result> {
+  try {
+    return await write;
+  } catch (error) {
+    if (!(error instanceof NotConfirmedError)) throw error;
+    throw new ApiError('write_not_confirmed', 'the write was not seen in time; it may still happen', {
+      hint: 'read the replication before you try again',
+      cause: error,
+    });
+  }
+}
