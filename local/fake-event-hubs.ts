@@ -63,6 +63,8 @@ export interface FakeEventHubs {
   sendCount(): number;
   /** How many connections are open. */
   connectionCount(): number;
+  /** How many connections were made so far, those that are closed too. */
+  connectionsMade(): number;
   /** Forgets the stored events and the count of sends. */
   reset(): void;
   stop(): Promise<void>;
@@ -140,6 +142,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #port = 0;
   #batches: StoredBatch[] = [];
   #sendCount = 0;
+  #connectionsMade = 0;
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
   #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
@@ -176,6 +179,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     server.on('connection', (socket) => {
       // rhea leaves Nagle's algorithm on, which holds every second answer back for 40 ms.
       socket.setNoDelay(true);
+      this.#connectionsMade += 1;
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
@@ -209,6 +213,10 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 
   connectionCount(): number {
     return this.#sockets.size;
+  }
+
+  connectionsMade(): number {
+    return this.#connectionsMade;
   }
 
   reset(): void {

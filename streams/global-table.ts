@@ -79,7 +79,8 @@ export class GlobalTable {
         await this.#readOnce(MAX_WAIT_MS);
         attempt = 0;
       } catch (error) {
-        logger.debug({ topic: this.#at.topic, error: error }, 'reading a table failed; trying again');
+        const log = attempt % 20 === 3 ? 'warn' : 'debug';
+        logger[log]({ topic: this.#at.topic, error: error }, 'reading a table failed; trying again');
         if (clock.monotonic() > deadline) {
           throw new RestoreFailedError(`reading ${this.#at.topic} to its end took more than 120 s`, {
             cause: error,

@@ -80,10 +80,18 @@ test('row 9: the connections to the broker are half-open: that is noticed within
   await using outage = await Outage.start(kafka);
   const { load, users } = outage;
   await load.pause();
+  const connectionsBefore = kafka.proxy.accepted;
   kafka.proxy.hang({ alsoNew: false });
   const since = performance.now();
   await users.send(PARTITIONS * 10);
+  let noticed = 0;
   try {
+    await outage.processor.waitWhileRunning(
+      () => kafka.proxy.accepted > connectionsBefore,
+      'a new connection',
+      4 * REQUEST_TIMEOUT_MS,
+    );
+    noticed = Math.round(performance.now() - since);
     await outage.processor.waitWhileRunning(() => users.hasAllArrived, 'what was sent meanwhile', 200_000);
   } finally {
     kafka.proxy.resume();
@@ -91,7 +99,8 @@ test('row 9: the connections to the broker are half-open: that is noticed within
   const recovery = Math.round(performance.now() - since);
   load.resume();
   await outage.untilArrived(WINDOW_RECORDS);
-  await expectGoodEnd(outage, `row 9: recovered in ${recovery} ms`);
+  await expectGoodEnd(outage, `row 9: noticed after ${noticed} ms, recovered in ${recovery} ms`);
+  expect(noticed).toBeLessThanOrEqual(2 * REQUEST_TIMEOUT_MS);
   // The member may have to be replaced in the group, which takes its session.
   expect(recovery).toBeLessThan(2 * REQUEST_TIMEOUT_MS + RECOVERY_MS);
 });
