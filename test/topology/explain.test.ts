@@ -41,7 +41,7 @@ beforeEach(() => {
 
 function configure(id: string, datamartId: string): void {
   const record = { id, datamart_id: datamartId, type: 'SCRIPTED', target: id, status: 'ACTIVE' };
-  table.apply(id, Buffer.from(JSON.stringify(record)), 7);
+  table.apply(id, Buffer.from(JSON.stringify(record)), 7, 0);
 }
 
 function aMutation(fields: Readonly<Record<string, unknown>> = {}): Buffer {
@@ -88,6 +88,7 @@ function anExplainer(options: Partial<ConstructorParameters<typeof KafkaExplaine
     tables: {
       replications: table,
       status: new StatusTable(),
+      credentials: { versionOf: () => null },
       pins: { isHeld: () => false },
       lists: { resolve: (_, carried) => carried },
     },
@@ -136,6 +137,7 @@ test('says that positions aren’t known when the list that the commit names isn
     tables: {
       replications: table,
       status: new StatusTable(),
+      credentials: { versionOf: () => null },
       pins: { isHeld: () => false },
       lists: { resolve },
     },
