@@ -38,7 +38,10 @@ const COMMANDS: readonly CommandDefinition[] = [
   kafkaCommand,
   topicsCommand,
   generateCommand,
-  replicationsCommand(null),
+  replicationsCommand(async (settings, logger) => {
+    const { openReplications } = await import('./commands/replications-on-kafka.ts');
+    return openReplications(settings, logger);
+  }),
   deadLettersCommand,
   partitionsCommand,
   credentialsCommand,

@@ -17,52 +17,49 @@ export interface ControlTablesContext {
   readonly listener?: Omit<ControlListener, 'onFatal'>;
 }
 
-/** Tables that are followed until they are disposed of. */
-export interface FollowedTables extends AsyncDisposable {
+/** The control tables on the settings' Kafka, for a command or an instance without tasks. */
+export class FollowedTables implements AsyncDisposable {
   readonly tables: ControlTables;
-}
+  readonly #close: () => Promise<void>;
+  readonly #following = new AbortController();
+  readonly #failed = Promise.withResolvers<never>();
+  #followed: Promise<void> = Promise.resolve();
 
-/** Reads the control tables on the settings' Kafka whole and follows them, for a command or an instance without tasks. */
-export async function openControlTables(
-  { settings, logger, replications, credentials, listener = {} }: ControlTablesContext,
-  signal: AbortSignal,
-): Promise<FollowedTables> {
-  const reader = kafkajsPort(settings.kafka, logger).partitionReader();
-  let tooNew: FatalStreamsError | null = null;
-  const tables = new ControlTables({
-    topics: settings.topics,
-    replications,
-    credentials,
-    reader,
-    clock: systemClock,
-    random: Math.random,
-    logger,
-    listener: {
-      ...listener,
-      onFatal: (error) => {
-        tooNew ??= error;
+  constructor({ settings, logger, replications, credentials, listener = {} }: ControlTablesContext) {
+    const reader = kafkajsPort(settings.kafka, logger).partitionReader();
+    this.#close = () => reader.close();
+    this.#failed.promise.catch(() => undefined);
+    this.tables = new ControlTables({
+      topics: settings.topics,
+      replications,
+      credentials,
+      reader,
+      clock: systemClock,
+      random: Math.random,
+      logger,
+      listener: {
+        ...listener,
+        onFatal: (error: FatalStreamsError) => {
+          this.#failed.reject(error);
+        },
       },
-    },
-  });
-  const following = new AbortController();
-  try {
-    await tables.restore(signal);
-    throwIfSet(tooNew);
-  } catch (error) {
-    await reader.close();
-    throw error;
+    });
   }
-  const followed = tables.follow(following.signal);
-  return {
-    tables,
-    [Symbol.asyncDispose]: async () => {
-      following.abort();
-      await followed;
-      await reader.close();
-    },
-  };
-}
 
-function throwIfSet(error: FatalStreamsError | null): void {
-  if (error) throw error;
+  /** Rejects when a record says more than this program understands. Never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /** Reads the tables whole, and follows them until they are disposed of. */
+  async start(signal: AbortSignal): Promise<void> {
+    await Promise.race([this.tables.restore(signal), this.failed]);
+    this.#followed = this.tables.follow(this.#following.signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#following.abort();
+    await this.#followed;
+    await this.#close();
+  }
 }

@@ -17,7 +17,7 @@ import { RedriveLedger } from '../streams/redrive/redrive-ledger.ts';
 import { Redrive } from '../streams/redrive/redrive.ts';
 import { KafkaSnapshotView } from '../streams/redrive/snapshot-view.ts';
 import type { ExistingTopic } from '../streams/topics/topic-admin-port.ts';
-import { openControlTables } from './control-tables.ts';
+import { FollowedTables } from './control-tables.ts';
 import {
   runDeadLettersList,
   type DeadLettersListOptions,
@@ -86,25 +86,23 @@ export async function redriveDeadLetters(
     credentials: openCredentials(settings, credentials),
   });
   stack.defer(() => destinations.close());
-  stack.use(
-    await openControlTables(
-      {
-        settings,
-        logger,
-        replications: table,
-        credentials,
-        listener: {
-          onConfig: (change) => {
-            if (change.kind !== 'changed') return;
-            destinations.apply(change.previous, change.next).catch((error: unknown) => {
-              logger.warn({ error }, 'a changed destination couldn’t be closed');
-            });
-          },
+  const followed = stack.use(
+    new FollowedTables({
+      settings,
+      logger,
+      replications: table,
+      credentials,
+      listener: {
+        onConfig: (change) => {
+          if (change.kind !== 'changed') return;
+          destinations.apply(change.previous, change.next).catch((error: unknown) => {
+            logger.warn({ error }, 'a changed destination couldn’t be closed');
+          });
         },
       },
-      signal,
-    ),
+    }),
   );
+  await followed.start(signal);
   const file = stack.use(await LedgerFile.open(ledgerPath));
   const ledger = await RedriveLedger.open(file);
   const log = openLog(settings, topics, reader);

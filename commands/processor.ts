@@ -46,6 +46,8 @@ export interface Processor {
   readonly application: ReplicationApplication;
   readonly metrics: EngineMetrics;
   readonly table: ReplicationTable;
+  readonly sinks: SinkRegistry;
+  readonly schemas: SchemaCache;
 }
 
 /** Composes the stream processor: settings → ports → application. Opens no connection yet. */
@@ -80,7 +82,7 @@ export async function composeProcessor(
     random: Math.random,
     logger,
   });
-  return { application, metrics, table };
+  return { application, metrics, table, sinks, schemas };
 }
 
 /** The table of replications whose destinations are of these kinds, still empty. */
@@ -148,7 +150,7 @@ export async function openSinks(
 }
 
 /** Which topics are missing; refuses settings that would lose data, each with its remedy. */
-async function checkOwnTopics(
+export async function checkOwnTopics(
   settings: Settings,
   logger: Logger,
   pinned: ReadonlyMap<string, number> | null,

@@ -1,7 +1,12 @@
-import { openOpsServer } from '../api/ops-server.ts';
 import type { Logging } from '../config/logging.ts';
 import type { Settings } from '../config/settings.ts';
-import { composeProcessor } from './processor.ts';
+import type { Logger } from '../streams/logger.ts';
+import { ApiInstance } from './api-instance.ts';
+import { openControlPlane } from './control-plane.ts';
+import { deadLetterOperations } from './dead-letter-operations.ts';
+import { openHttpServers, openTokens } from './http-servers.ts';
+import type { Instance } from './instance.ts';
+import { composeProcessor, type ProcessorEnvironment } from './processor.ts';
 import type { StopSignal } from './stop-signal.ts';
 import { listenForUncaughtErrors, type UncaughtErrorSource } from './uncaught-errors.ts';
 
@@ -35,35 +40,47 @@ export async function runStart(
       uncaught.reject(new UncaughtError());
     }),
   );
-  const { application, metrics } = await composeProcessor(settings, logger, {
+  const tokens = await openTokens(settings.http, logger);
+  const instance = await openInstance(settings, logger, {
     pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null,
   });
   stop.forced.addEventListener('abort', () => {
     const { message } = stop.forced.reason as Error;
-    logger.error(application.unfinished(), `${message}: the end is forced; what is left will be sent again`);
+    logger.error(instance.unfinished(), `${message}: the end is forced; what is left will be sent again`);
   });
+  const { metrics, control, sinks, schemas } = instance;
   metrics.gauge('logs_dropped_total', 'Log lines left out because the output was not read', () => [
     { labels: {}, value: logging.logsDropped() },
   ]);
-  const { host, port } = settings.http.internal ?? settings.http;
-  const server = await openOpsServer(
-    {
-      isHealthy: () => application.isHealthy,
-      readiness: () => application.readiness(),
+  await using plane = openControlPlane({
+    settings,
+    logger,
+    ...control,
+    sinks,
+    schemas,
+    checksDestinations: true,
+  });
+  const servers = await openHttpServers({
+    settings: settings.http,
+    ops: {
+      isHealthy: () => instance.isHealthy,
+      readiness: () => instance.readiness(),
       metrics: () => metrics.scrape(),
       contentType: metrics.contentType,
     },
-    {
-      host,
-      port,
-      logger,
-      ...(settings.http.internal ? { namedBy: 'HTTP_INTERNAL_HOST and HTTP_INTERNAL_PORT' } : {}),
-    },
-  );
+    api: settings.roles.includes('api')
+      ? {
+          replications: plane.operations,
+          deadLetters: deadLetterOperations(settings, instance),
+          tokens,
+        }
+      : null,
+    logger,
+  });
   try {
-    const started = application.start();
+    const started = instance.start();
     started.catch(() => undefined);
-    const ended = Promise.race([application.failed, uncaught.promise, aborted(stop.signal)]);
+    const ended = Promise.race([instance.failed, uncaught.promise, aborted(stop.signal)]);
     await Promise.race([started, ended]);
     await ended;
   } catch (error) {
@@ -71,11 +88,35 @@ export async function runStart(
     // Nothing waits for ever, whoever asked for the stop.
     stop.stop();
     if (!(error instanceof UncaughtError))
-      logger.error({ error }, error instanceof Error ? error.message : 'the processor failed');
+      logger.error({ error }, error instanceof Error ? error.message : 'the instance failed');
   }
-  await application.close(exitCode === 0 ? settings.delivery.shutdownMs : 0);
-  await server.close();
+  await instance.close(exitCode === 0 ? settings.delivery.shutdownMs : 0);
+  await Promise.all(servers.map((server) => server.close()));
   return exitCode;
+}
+
+/** What the roles ask for: the processor follows the tables by itself. */
+async function openInstance(
+  settings: Settings,
+  logger: Logger,
+  environment: ProcessorEnvironment,
+): Promise<Instance> {
+  if (!settings.roles.includes('replicate')) return ApiInstance.open(settings, logger, environment);
+  const { application, metrics, sinks, schemas } = await composeProcessor(settings, logger, environment);
+  return {
+    metrics,
+    sinks,
+    schemas,
+    control: application.control,
+    failed: application.failed,
+    get isHealthy() {
+      return application.isHealthy;
+    },
+    readiness: () => application.readiness(),
+    start: () => application.start(),
+    close: (drainMs) => application.close(drainMs),
+    unfinished: () => application.unfinished(),
+  };
 }
 
 /** Stands for an error that was logged when it came. */

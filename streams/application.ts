@@ -296,6 +296,11 @@ export class ReplicationApplication implements StreamTaskOwner {
     return this.#state;
   }
 
+  /** What it knows of desired and observed state; others may look at it. */
+  get control(): Pick<ReplicationControl, 'tables' | 'pins' | 'lists'> {
+    return this.#control;
+  }
+
   /** Rejects when the application can't go on by itself. Never resolves. */
   get failed(): Promise<never> {
     return this.#failed.promise;

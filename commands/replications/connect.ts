@@ -25,7 +25,7 @@ export async function runOnReplications(
   command: Command,
   host: CliProcess,
   setExitCode: SetExitCode,
-  openOverKafka: OpenReplications | null,
+  openOverKafka: OpenReplications,
   prepare: (flags: AccessFlags, signal: AbortSignal) => Promise<ReplicationsAction>,
 ): Promise<void> {
   const flags = command.opts<AccessFlags>();
@@ -65,11 +65,9 @@ async function connect(
   settings: Settings,
   host: CliProcess,
   stop: StopSignal,
-  openOverKafka: OpenReplications | null,
+  openOverKafka: OpenReplications,
 ): Promise<ReplicationsConnection> {
   if (api === undefined) {
-    if (!openOverKafka)
-      throw new ConfigError(['--api: not given, and there is no other way to replications here']);
     requireBrokers(settings.kafka, '--api URL asks an API instead');
     const { logger } = await openCommandLog(settings, host);
     return openOverKafka(settings, logger);

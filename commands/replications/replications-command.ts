@@ -19,8 +19,8 @@ interface Definitions {
 
 type Prepare = (flags: AccessFlags, signal: AbortSignal) => Promise<ReplicationsAction>;
 
-/** `replications …`, over HTTP, and over Kafka where there is a way. */
-export function replicationsCommand(openOverKafka: OpenReplications | null): CommandDefinition {
+/** `replications …`, over Kafka or over HTTP. */
+export function replicationsCommand(openOverKafka: OpenReplications): CommandDefinition {
   return (host: CliProcess, setExitCode: SetExitCode) => {
     const definitions: Definitions = {
       host,

@@ -1,0 +1,57 @@
+import type { Settings } from '../config/settings.ts';
+import { CredentialsTable } from '../processors/credentials-table.ts';
+import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
+import type { Logger } from '../streams/logger.ts';
+import { openControlPlane } from './control-plane.ts';
+import { FollowedTables } from './control-tables.ts';
+import { readOnlyPositions } from './control-view.ts';
+import { openSchemas, openSinks, openTable } from './processor.ts';
+import type { ReplicationsConnection } from './replications/session.ts';
+
+/** Replications over the settings' Kafka, for commands. Destinations are checked by the processors, which have what that needs. */
+export async function openReplications(settings: Settings, logger: Logger): Promise<ReplicationsConnection> {
+  await assertControlTopics(settings, logger);
+  await using stack = new AsyncDisposableStack();
+  const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: null });
+  const { pins, lists } = readOnlyPositions(settings, logger);
+  const followed = stack.use(
+    new FollowedTables({
+      settings,
+      logger,
+      replications: openTable(sinks, settings),
+      credentials: new CredentialsTable(),
+      listener: { takeStatus: (key, value) => lists.apply(key, value) || pins.apply(key, value) },
+    }),
+  );
+  await followed.start(new AbortController().signal);
+  const schemas = openSchemas(settings);
+  stack.defer(() => schemas.close());
+  const { operations } = stack.use(
+    openControlPlane({
+      settings,
+      logger,
+      tables: followed.tables,
+      pins,
+      lists,
+      sinks,
+      schemas,
+      checksDestinations: false,
+    }),
+  );
+  const held = stack.move();
+  return { operations, close: () => held.disposeAsync() };
+}
+
+/** Reading a topic that isn't there would be tried for minutes. */
+async function assertControlTopics({ kafka, topics }: Settings, logger: Logger): Promise<void> {
+  const admin = kafkajsTopicAdmin(kafka, logger);
+  try {
+    const wanted = [topics.replicationConfig, topics.replicationCredentials, topics.replicationStatus];
+    const existing = new Set((await admin.describeTopics(wanted)).map(({ name }) => name));
+    const missing = wanted.find((topic) => !existing.has(topic));
+    if (missing !== undefined)
+      throw new Error(`topic ${missing} isn't there; \`topics create\` makes it, TOPICS_* name another`);
+  } finally {
+    await admin.close();
+  }
+}
