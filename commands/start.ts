@@ -107,7 +107,11 @@ async function openInstance(
     metrics,
     sinks,
     schemas,
-    control: application.control,
+    control: {
+      tables: application.control.tables,
+      pins: application.control.pins,
+      lists: application.control.lists,
+    },
     failed: application.failed,
     get isHealthy() {
       return application.isHealthy;
