@@ -232,7 +232,8 @@ test('finds the record’s own dead letter, without what may not be shown', asyn
 });
 
 test('a letter of the topic that was there before is another record’s', async () => {
-  const offset = write(aMutation());
+  const [offset, other] = [write(aMutation()), write(aMutation())];
+  bury(other, '80');
   bury(offset, '80', { timestamp: NOW - 1 });
 
   expect((await ask(offset)).replications).toMatchObject([{ dead_letter: null }]);

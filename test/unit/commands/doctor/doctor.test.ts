@@ -50,6 +50,10 @@ test('shows a group, a line for each finding, its remedy, and a sum', async () =
   );
 });
 
+test('leaves a group without findings out', async () => {
+  expect((await doctor([])).out).not.toContain('group');
+});
+
 test('has colours only when they are asked for', async () => {
   expect((await doctor([BAD])).out).not.toContain('\u001b');
   expect((await doctor([BAD], { hasColours: true })).out).toContain('\u001b[31mfailed ');
