@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { API_ERROR_CODES, API_ERRORS, type ApiErrorCode } from '../../../api/api-error.ts';
-import { ApiUnderTest, EVENT_HUBS, PUBSUB } from '../../support/api-under-test.ts';
+import { ApiUnderTest, PUBSUB } from '../../support/api-under-test.ts';
 import { aServiceAccountFile } from '../../support/service-account.ts';
 
 interface Operation {
@@ -180,21 +180,6 @@ describe('every code', () => {
     const existing = API_ERROR_CODES.map((code) => `${API_ERRORS[code].status} ${code}`);
 
     expect([...documented].sort()).toEqual([...existing].sort());
-  });
-
-  test.each([
-    [
-      'a fake of the code',
-      () => api.call('POST', '/v1/datamarts/1649/replications', { body: { ...EVENT_HUBS, version: 2 } }),
-      'createReplication',
-    ],
-    ['an uploaded file', () => api.upload('70', 'nonsense'), 'uploadCredentials'],
-  ])('that %s answers is documented there', async (_what, call, name) => {
-    const { status, code } = await call();
-    const operation = operations().find(([, , { operationId }]) => operationId === name)?.[2];
-
-    expect(Object.keys(operation!.responses)).toContain(String(status));
-    expect(codesOf(operation!)).toContain(code);
   });
 });
 
