@@ -14,11 +14,16 @@ import {
   type SetExitCode,
 } from './commands/cli-process.ts';
 import { FLUSH_MS } from './commands/command-settings.ts';
+import { completionCommand } from './commands/completion-command.ts';
+import { credentialsCommand } from './commands/credentials-command.ts';
 import { deadLettersCommand } from './commands/dead-letters-command.ts';
 import { demoCommand } from './commands/demo-command.ts';
+import { doctorCommand } from './commands/doctor-command.ts';
+import { reasonsOf } from './commands/error-text.ts';
 import { generateCommand } from './commands/generate-command.ts';
 import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
+import { replicationsCommand } from './commands/replications/replications-command.ts';
 import { compactHelp } from './commands/setting-flags.ts';
 import { startCommand } from './commands/start-command.ts';
 import { tokensCommand } from './commands/tokens-command.ts';
@@ -33,8 +38,12 @@ const COMMANDS: readonly CommandDefinition[] = [
   kafkaCommand,
   topicsCommand,
   generateCommand,
+  replicationsCommand(null),
   deadLettersCommand,
   partitionsCommand,
+  credentialsCommand,
+  completionCommand,
+  doctorCommand,
   tokensCommand,
 ];
 
@@ -81,21 +90,12 @@ function reportError(error: unknown, { stderr, env }: CliProcess): number {
   return FAILED;
 }
 
-/** The messages of an error and its causes that say something new. */
-function reasonsOf(error: unknown): string {
-  const reasons: string[] = [];
-  for (let cause = error; cause instanceof Error && reasons.length < 5; cause = cause.cause) {
-    if (!reasons.some((reason) => reason.includes(cause.message))) reasons.push(cause.message);
-  }
-  const isUnreachable = reasons.some((reason) => reason.startsWith('Connection '));
-  if (isUnreachable) reasons[0] = `${reasons[0]}; is KAFKA_BROKERS right, and does Kafka run?`;
-  return reasons.length > 0 ? reasons.join('\n  because: ') : String(error);
-}
-
 function programOf(host: CliProcess, setExitCode: SetExitCode): Command {
   const program = new Command('datamart-replication')
     .description("Replicates a datamart from Apache Kafka into each customer's own cloud, as it changes")
     .version(packageVersion(), '--version')
+    // Or `create --version 2` would be taken for the program's own.
+    .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ formatHelp: compactHelp })
     .configureOutput({

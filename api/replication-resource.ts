@@ -6,6 +6,7 @@ import type {
   DesiredReplications,
   ObservedReplications,
   PartitionOffsets,
+  SealedVersions,
 } from './control-plane.ts';
 
 /** How one partition stands for a replication. */
@@ -76,21 +77,30 @@ export interface ReplicationResource {
 export interface Observation {
   readonly replications: DesiredReplications;
   readonly status: ObservedReplications;
+  readonly credentials: SealedVersions;
   /** Null when Kafka couldn't be asked. */
   readonly offsets: readonly PartitionOffsets[] | null;
 }
 
 /** Asks Kafka how far the group is. An answer without it is better than none: it never rejects. */
 export async function observationOf(state: ControlState): Promise<Observation> {
-  const { replications, status } = state;
+  const { replications, status, credentials } = state;
   const offsets = await state.partitionOffsets().catch(() => null);
-  return { replications, status, offsets };
+  return { replications, status, credentials, offsets };
 }
 
 /** The state of a replication, by what is desired and what was found out. */
-export function observedState(config: AcceptedConfig, status: ObservedReplications): ReplicationState {
+export function observedState(
+  config: AcceptedConfig,
+  { status, credentials }: Pick<Observation, 'status' | 'credentials'>,
+): ReplicationState {
   const isDetached = [...status.reports(config.id)].some(({ state }) => state === 'DETACHED');
-  return replicationState(config, status.verdict(config.id), isDetached);
+  return replicationState(config, status.verdict(config.id), versionOf(config, credentials), isDetached);
+}
+
+/** Of sealed credentials: a failure of older ones says nothing about those of now. */
+function versionOf({ id, credentialsUri }: AcceptedConfig, credentials: SealedVersions): number | null {
+  return credentialsUri === `sealed:${id}` ? credentials.versionOf(id) : null;
 }
 
 /** The JSON of one replication, its fields in the order of the documentation. Lists leave `positions` out. */
@@ -143,13 +153,15 @@ function filtersOf({ id, filter, record }: AcceptedConfig): readonly FilterResou
 
 function observedOf(
   config: AcceptedConfig,
-  { replications, status, offsets }: Observation,
+  { replications, status, credentials, offsets }: Observation,
   hasPositions: boolean,
 ): ObservedResource {
   const written = status.status(config.id);
   const verdict = status.verdict(config.id);
-  const state = observedState(config, status);
-  const failure = state === 'ERROR' && verdict ? (verdictFor(config, verdict)?.failure ?? null) : null;
+  const state = observedState(config, { status, credentials });
+  const isInForce = state === 'ERROR' && verdict !== null;
+  const inForce = isInForce ? verdictFor(config, verdict, versionOf(config, credentials)) : null;
+  const failure = inForce?.failure ?? null;
   const positions = positionsOf(config, state, status, offsets);
   const lostOffsets = written?.lostOffsets ?? 0;
   const refused = replications.judgement(config.id)?.refused ?? null;

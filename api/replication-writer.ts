@@ -150,8 +150,8 @@ export class ReplicationWriter {
 }
 
 /** Whether the destination is wanted, and not known to refuse. */
-function isInUse(config: AcceptedConfig, { status }: ControlState): boolean {
-  return config.status === 'ACTIVE' && observedState(config, status) !== 'ERROR';
+function isInUse(config: AcceptedConfig, state: ControlState): boolean {
+  return config.status === 'ACTIVE' && observedState(config, state) !== 'ERROR';
 }
 
 function assertMatch({ offset }: AcceptedConfig, ifMatch: string | null): void {

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** The parts of the bench. */
-export const BENCHES = ['throughput', 'growth', 'join', 'isolation'] as const;
+export const BENCHES = ['throughput', 'growth', 'join', 'isolation', 'steady'] as const;
 export type Bench = (typeof BENCHES)[number];
 
 /** With all that the machine can, or with mutations that come when they come. */
@@ -24,6 +26,14 @@ export interface IsolationOptions {
   };
 }
 
+/** How the steady bench runs. */
+export interface SteadyOptions {
+  /** Of measured time. */
+  readonly minutes: number;
+  /** Mutations that lie there before the program starts. */
+  readonly backlog: number;
+}
+
 /** What the command line asks for. */
 export interface BenchOptions {
   readonly benches: readonly Bench[];
@@ -35,27 +45,34 @@ export interface BenchOptions {
   readonly delaysMs: readonly number[];
   readonly foreign: number;
   readonly isolation: IsolationOptions;
+  readonly steady: SteadyOptions;
+  /** Another checkout whose program takes part in the throughput bench; null for none. */
+  readonly against: string | null;
   /** Where CPU profiles of the program go; null for none. */
   readonly profileDirectory: string | null;
 }
 
 /** Shown by `--help`. */
-export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [options]      (default: all)
+export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [steady] [options]      (default: all)
 
   throughput   CPU time per record of this program beside a tuned hand-written loop
   growth       of this program, with values of 200 B, 1 KB and 4 KB
   join         of this program, without and with foreign replications on the table
   isolation    what four healthy replications notice of four faulty ones
+  steady       whether memory stays while a destination never answers and has 1 GB of backlog
 
   --runs <n>             alternating runs, of which the median counts (5)
   --records <n>          records that each run measures, a multiple of 8 (200000)
   --replications <list>  replications of the datamart (1,4,16)
   --delays <list>        ms until the fake Pub/Sub answers (0,20)
+  --against <directory>  another checkout of this program, with its node_modules, as a third one in the throughput bench
   --foreign <n>          replications of other datamarts in the join bench (10000)
   --rate <n>             mutations a second of the isolation bench's open loop (half of what full load came to)
   --loops <list>         which runs the isolation bench makes; the open one alone needs --rate (full,open)
   --partitions <n>       of the isolation bench's topic (8)
   --phases <list>        its seconds of warm-up, health, fault, detachment and, at most, catch-up (15,30,60,20,90)
+  --minutes <n>          that the steady bench measures, after one to settle (10)
+  --backlog <n>          mutations that lie there when it starts (860000)
   --quick                one run with 40000 records, and short phases, to see that it works
   --profile [directory]  profiles this program instead of comparing it; the directory gets the .cpuprofile files
   --help
@@ -76,11 +93,14 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       records: { type: 'string' },
       replications: { type: 'string', default: '1,4,16' },
       delays: { type: 'string', default: '0,20' },
+      against: { type: 'string' },
       foreign: { type: 'string', default: '10000' },
       rate: { type: 'string' },
       loops: { type: 'string', default: LOOPS.join() },
       partitions: { type: 'string', default: '8' },
       phases: { type: 'string' },
+      minutes: { type: 'string' },
+      backlog: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -107,8 +127,22 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       partitions: wholeNumber('--partitions', values.partitions, 1),
       seconds: phaseSeconds(values.phases ?? (values.quick ? '6,6,14,5,40' : '15,30,60,20,90')),
     },
+    steady: {
+      minutes: wholeNumber('--minutes', values.minutes ?? (values.quick ? '1' : '10'), 1),
+      backlog: wholeNumber('--backlog', values.backlog ?? (values.quick ? '40000' : '860000'), 1),
+    },
+    against: values.against === undefined ? null : checkout(values.against),
     profileDirectory: values.profile ?? null,
   };
+}
+
+function checkout(directory: string): string {
+  const path = resolve(directory);
+  if (!existsSync(join(path, 'bench/processor-child.ts')))
+    throw new Error(`--against must be a checkout of this program with its bench; ${path} is none`);
+  if (!existsSync(join(path, 'node_modules')))
+    throw new Error(`--against ${path} has no node_modules; run \`npm ci\` there`);
+  return path;
 }
 
 function loopsOf(text: string, rate: string | undefined): readonly Loop[] {

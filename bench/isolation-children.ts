@@ -116,6 +116,8 @@ export interface ProcessorGauges {
   readonly inFlightBytes: number;
   /** Of the partition with the fullest window. */
   readonly windowRecords: number;
+  /** Of the replication that lags most. */
+  readonly lagRecords: number;
   /** By replication id. */
   readonly detachedPartitions: ReadonlyMap<string, number>;
 }
@@ -149,9 +151,14 @@ export class IsolationProcessor implements AsyncDisposable {
     return processor;
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   async gauges(): Promise<ProcessorGauges> {
     const text = await (await fetch(`${this.#url}/metrics`)).text();
     const windows = samplesOf(text, 'datamart_replication_window_records').map(([, value]) => value);
+    const lags = samplesOf(text, 'datamart_replication_replication_lag_records').map(([, value]) => value);
     return {
       cpuSeconds: sampleOf(text, 'process_cpu_seconds_total'),
       rssBytes: sampleOf(text, 'process_resident_memory_bytes'),
@@ -159,6 +166,7 @@ export class IsolationProcessor implements AsyncDisposable {
       externalBytes: sampleOf(text, 'nodejs_external_memory_bytes'),
       inFlightBytes: sampleOf(text, 'datamart_replication_in_flight_bytes'),
       windowRecords: Math.max(0, ...windows),
+      lagRecords: Math.max(0, ...lags),
       detachedPartitions: new Map(samplesOf(text, 'datamart_replication_detached_partitions')),
     };
   }

@@ -5,6 +5,7 @@ import { benchGrowth } from './growth.ts';
 import { benchIsolation } from './isolation.ts';
 import { benchJoin } from './join.ts';
 import { profileProcessor } from './profiling.ts';
+import { benchSteady } from './steady.ts';
 import { benchThroughput } from './throughput.ts';
 
 type RunBench = (
@@ -18,6 +19,7 @@ const BENCH: Readonly<Record<Bench, RunBench>> = {
   growth: benchGrowth,
   join: benchJoin,
   isolation: benchIsolation,
+  steady: benchSteady,
 };
 
 function print(text: string): void {

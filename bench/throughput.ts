@@ -6,6 +6,9 @@ import { runTrial, type Contestant, type Trial } from './trial.ts';
 import { warmUpRecords } from './warm-up.ts';
 
 const VALUE_BYTES = 1_024;
+const THIS = 'processor';
+const LOOP = 'tuned loop';
+const OTHER = 'against';
 
 /** How many times less CPU time per record than the tuned loop this program must need, by replications. */
 const REQUIRED_RATIOS: ReadonlyMap<number, number> = new Map([
@@ -14,7 +17,10 @@ const REQUIRED_RATIOS: ReadonlyMap<number, number> = new Map([
   [16, 8],
 ]);
 
-/** This program beside the tuned loop. Returns the laws that don't hold. */
+/** What this program may need of the CPU time that the one of `--against` needs. It differs by as much from itself. */
+const ALLOWED_AGAINST = 1.05;
+
+/** This program beside the tuned loop, and beside another checkout's where one is given. Returns the laws that don't hold. */
 export async function benchThroughput(
   cluster: BenchCluster,
   options: BenchOptions,
@@ -27,22 +33,33 @@ export async function benchThroughput(
     for (const count of options.replications) {
       process.stderr.write(`throughput: ${count} replications, ${delayMs} ms\n`);
       const replications = await cluster.replicate(count);
-      const trial = (contestant: Contestant) => () =>
+      const trial = (contestant: Contestant, checkout?: string) => () =>
         runTrial({
           cluster,
           contestant,
+          ...(checkout === undefined ? {} : { checkout }),
           dataset,
           replications,
           delayMs,
           warmUpRecords: warmUpRecords(count),
           passes: 1,
         });
-      const contestants = { processor: trial('processor'), 'tuned-loop': trial('tuned-loop') };
-      const results = await alternatingRuns(options.runs, contestants);
-      const ratio = results['tuned-loop'].cpu / results.processor.cpu;
+      const results = await alternatingRuns<string>(options.runs, {
+        [THIS]: trial('processor'),
+        [LOOP]: trial('tuned-loop'),
+        ...(options.against === null ? {} : { [OTHER]: trial('processor', options.against) }),
+      });
+      const [here, loop, other] = [results[THIS]!, results[LOOP]!, results[OTHER]];
+      const ratio = loop.cpu / here.cpu;
       const required = REQUIRED_RATIOS.get(count);
-      rows.push(rowOf(count, delayMs, 'processor', results.processor, ratio));
-      rows.push(rowOf(count, delayMs, 'tuned loop', results['tuned-loop'], null));
+      rows.push(rowOf(count, delayMs, THIS, here, ratio));
+      rows.push(rowOf(count, delayMs, LOOP, loop, null));
+      if (other) rows.push(rowOf(count, delayMs, OTHER, other, loop.cpu / other.cpu));
+      if (other && here.cpu > ALLOWED_AGAINST * other.cpu) {
+        broken.push(
+          `throughput, N = ${count}, ${delayMs} ms: ${here.cpu.toFixed(2)} µs a record, ${other.cpu.toFixed(2)} in ${options.against}`,
+        );
+      }
       if (required !== undefined && ratio < required) {
         broken.push(
           `throughput, N = ${count}, ${delayMs} ms: ${ratio.toFixed(2)} times less CPU than the loop, ${required} are required`,

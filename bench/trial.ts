@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
   CREDENTIALS_FILE,
@@ -18,6 +18,8 @@ export type Contestant = 'processor' | 'tuned-loop';
 export interface TrialOptions {
   readonly cluster: BenchCluster;
   readonly contestant: Contestant;
+  /** Of this program: another checkout that it is run from, with modules of its own. Default: this one. */
+  readonly checkout?: string;
   readonly dataset: Dataset;
   readonly replications: ReplicationSet;
   readonly delayMs: number;
@@ -49,6 +51,8 @@ const V8_FLAGS = [
   // Of kafkajs, once a connection.
   '--disable-warning=TimeoutNegativeWarning',
 ];
+
+const ROOT = join(import.meta.dirname, '..');
 
 /** More flags for both contestants, to try what they bring. */
 const moreFlags = (): string[] =>
@@ -82,7 +86,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
       })),
       profileFile: options.profileFile ?? null,
     };
-    const script = fileURLToPath(new URL(`./${contestant}-child.ts`, import.meta.url));
+    const script = join(options.checkout ?? ROOT, 'bench', `${contestant}-child.ts`);
     const { stdout, stderr } = await run(process.execPath, [
       ...V8_FLAGS,
       ...moreFlags(),

@@ -1,4 +1,7 @@
 import { Command, Option } from 'commander';
+import { ConfigError } from '../config/config-error.ts';
+import { addAccessOptions, isReplicationId, type AccessFlags } from './access-options.ts';
+import type { ApiDeadLettersContext } from './api-dead-letters.ts';
 import { FAILED, type CliProcess, type SetExitCode } from './cli-process.ts';
 import { openCommandLog, requireBrokers, settingsOf } from './command-settings.ts';
 import { askOperator, requireTerminal } from './confirmation.ts';
@@ -8,9 +11,9 @@ import {
   pointInTime,
   type DeadLetterFlags,
 } from './dead-letter-options.ts';
+import { reportFailure } from './failure-report.ts';
 import { wholeNumber } from './option-values.ts';
-import { addCommonOptions, type CommonOptions } from './setting-flags.ts';
-import { listenForStop } from './stop-signal.ts';
+import { listenForStop, type StopSignal } from './stop-signal.ts';
 
 /** `dead-letters list`, `dead-letters redrive` */
 export function deadLettersCommand(host: CliProcess, setExitCode: SetExitCode): Command {
@@ -20,7 +23,7 @@ export function deadLettersCommand(host: CliProcess, setExitCode: SetExitCode): 
     .addCommand(deadLettersRedriveCommand(host, setExitCode));
 }
 
-interface DeadLettersListFlags extends CommonOptions, DeadLetterFlags {
+interface DeadLettersListFlags extends AccessFlags, DeadLetterFlags {
   readonly limit?: number;
 }
 
@@ -43,12 +46,21 @@ function deadLettersListCommand(host: CliProcess, setExitCode: SetExitCode): Com
     'show the newest so many; default 1000 in the table, all with --json',
     wholeNumber(1, 1_000_000),
   );
-  return addCommonOptions(command).action(async (flags: DeadLettersListFlags) => {
+  return addAccessOptions(command).action(async (flags: DeadLettersListFlags) => {
     const settings = settingsOf(command, host);
-    requireBrokers(settings.kafka);
+    if (flags.api === undefined) requireBrokers(settings.kafka, '--api URL asks an API instead');
     using stop = listenForStop(host.signals, () => {
       host.exit(FAILED);
     });
+    if (flags.api !== undefined) {
+      const { listApiDeadLetters } = await import('./api-dead-letters.ts');
+      setExitCode(
+        await overApi(flags, host, stop, (context) =>
+          listApiDeadLetters({ limit: flags.limit ?? null }, context),
+        ),
+      );
+      return;
+    }
     host.stdout.on('error', () => {
       stop.stop();
     });
@@ -78,6 +90,8 @@ a failure run the command again: only the request that was in flight may be sent
 never sent again, by any filter, but with --again. It is $XDG_STATE_HOME or ~/.local/state, datamart-replication/,
 one for each cluster and dead-letter topic; where that doesn't last (a container), say --progress-file.
 
+With --api it is the API that sends, and notes what it has sent: --again and --progress-file are for Kafka.
+
 Exit codes: 0 done or stopped, 1 some could not be sent, 2 usage.
 `;
 
@@ -91,15 +105,23 @@ function deadLettersRedriveCommand(host: CliProcess, setExitCode: SetExitCode): 
     .option('--again', 'send also what an earlier redrive has sent')
     .option('--progress-file <path>', 'where it is noted what was sent')
     .addHelpText('after', REDRIVE_HELP);
-  return addCommonOptions(command).action(async (flags: DeadLettersRedriveFlags) => {
+  return addAccessOptions(command).action(async (flags: DeadLettersRedriveFlags) => {
     const settings = settingsOf(command, host);
-    requireBrokers(settings.kafka);
+    if (flags.api === undefined) requireBrokers(settings.kafka, '--api URL asks an API instead');
     const { stdin, stdout: out, stderr: errors, env } = host;
     const asks = !flags.yes && !flags.dryRun;
     const terminal = asks ? requireTerminal(stdin, '--dry-run only looks') : null;
     using stop = listenForStop(host.signals, () => {
       host.exit(FAILED);
     });
+    const confirm = terminal && ((question: string) => askOperator(question, terminal, errors, stop.signal));
+    if (flags.api !== undefined) {
+      const { redriveApiDeadLetters } = await import('./api-dead-letters.ts');
+      const { limit = null, force: isForced = false, dryRun: isDryRun = false } = flags;
+      const options = { limit, isForced, isDryRun, confirm };
+      setExitCode(await overApi(flags, host, stop, (context) => redriveApiDeadLetters(options, context)));
+      return;
+    }
     const { logger } = await openCommandLog(settings, host);
     const { removeEmulatorVariables } = await import('./emulator-variables.ts');
     if (!settings.sinks.allowEmulators) removeEmulatorVariables(env, logger);
@@ -113,8 +135,34 @@ function deadLettersRedriveCommand(host: CliProcess, setExitCode: SetExitCode): 
       isJson: flags.json ?? false,
       progressFile: flags.progressFile ?? null,
     };
-    const confirm = terminal && ((question: string) => askOperator(question, terminal, errors, stop.signal));
     const environment = { out, errors, confirm, now: () => performance.now() };
     setExitCode(await redriveDeadLetters(options, { settings, logger, env }, environment, stop.signal));
   });
+}
+
+/** Runs a command on the dead letters of one replication over HTTP; whatever goes wrong is told. */
+async function overApi(
+  flags: DeadLettersRedriveFlags,
+  host: CliProcess,
+  { signal }: StopSignal,
+  action: (context: ApiDeadLettersContext) => Promise<number>,
+): Promise<number> {
+  const { stdout: out, stderr: errors } = host;
+  const { json: isJson = false, api = '', datamartId = '', replicationId = '' } = flags;
+  try {
+    const problems = [
+      ...(datamartId === '' ? ['--datamart-id: not given, and with --api it is needed'] : []),
+      ...(isReplicationId(replicationId) ? [] : ['--replication-id: with --api it is needed, an id']),
+      ...(flags.topic === undefined ? [] : ["--topic: an API can't select by it"]),
+      ...(flags.again ? ["--again: an API can't do it"] : []),
+      ...(flags.progressFile === undefined ? [] : ['--progress-file: the API has its own']),
+    ];
+    if (problems.length > 0) throw new ConfigError(problems);
+    const { openApi } = await import('./open-api.ts');
+    const connection = openApi(api, host, signal);
+    const filter = filterOf(flags);
+    return await action({ connection, datamartId, replicationId, filter, isJson, out, errors, signal });
+  } catch (error) {
+    return reportFailure(error, isJson, errors);
+  }
 }

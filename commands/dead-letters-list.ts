@@ -4,6 +4,7 @@ import {
   type DeadLetterFilter,
   type StoredDeadLetter,
 } from '../streams/redrive/stored-dead-letter.ts';
+import { deadLettersTable, type DeadLetterRow } from './dead-letters-table.ts';
 import { ProgressLine } from './progress-line.ts';
 import { safeName, safeText } from './safe-text.ts';
 import { textTable, type TextOutput } from './text-output.ts';
@@ -100,7 +101,7 @@ async function writeLine(out: TextOutput, line: object, signal: AbortSignal): Pr
 }
 
 /** Offsets are texts, as in every JSON of this program. */
-function jsonOf(letter: StoredDeadLetter): object {
+function jsonOf(letter: StoredDeadLetter): DeadLetterRow {
   const { source } = letter;
   return {
     time: letter.time,
@@ -125,25 +126,10 @@ function textOf(
   counts: ReadonlyMap<string, number>,
 ): string {
   if (selected === 0) return 'no dead letter matches\n';
-  const rows = shown.map((letter) => [
-    new Date(letter.time).toISOString(),
-    safeName(letter.reason),
-    safeName(letter.code ?? '-'),
-    safeName(letter.replicationId ?? '-'),
-    `${safeName(letter.source.topic)}/${letter.source.partition}/${letter.source.offset}`,
-    safeText(letter.detail),
-  ]);
-  const table = textTable(
-    ['time', 'reason', 'code', 'replication', 'source topic/partition/offset', 'detail'],
-    rows,
-  );
-  const hidden =
-    shown.length < selected
-      ? `the newest ${shown.length} of ${selected}; --limit shows more, --json all\n`
-      : '';
+  const table = deadLettersTable(shown.map(jsonOf), selected);
   const sums = [...counts]
     .map(([key, count]) => [...(JSON.parse(key) as [string, string]), count] as const)
     .sort(([, , a], [, , b]) => b - a)
     .map(([reason, replication, count]) => [count, safeName(reason), safeName(replication || '-')]);
-  return `${table}${hidden}\n${textTable(['count', 'reason', 'replication'], sums)}`;
+  return `${table}\n${textTable(['count', 'reason', 'replication'], sums)}`;
 }

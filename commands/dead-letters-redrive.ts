@@ -9,6 +9,7 @@ import {
   type LetterSource,
 } from '../streams/redrive/stored-dead-letter.ts';
 import { ProgressLine } from './progress-line.ts';
+import { NOT_SENT, outcomeWords } from './redrive-words.ts';
 import { safeName, safeText } from './safe-text.ts';
 import { textTable, type TextOutput } from './text-output.ts';
 
@@ -38,36 +39,9 @@ export interface DeadLettersRedrivePorts {
   readonly confirm: ((question: string) => Promise<boolean>) | null;
 }
 
-/** Letters of these weren't sent though somebody may want them: exit code 1. */
-const NOT_SENT: ReadonlySet<RedriveOutcome> = new Set([
-  'not_in_snapshot',
-  'rejected',
-  'undecodable',
-  'no_value',
-  'gone',
-  'failed',
-]);
 /** What people need to be told one by one. */
 const TOLD: ReadonlySet<RedriveOutcome> = new Set([...NOT_SENT, 'superseded']);
 const MAX_TOLD = 20;
-
-const WORDS: Readonly<Record<RedriveOutcome, string>> = {
-  sent: 'sent',
-  would_send: 'would be sent',
-  sent_before: 'sent by an earlier redrive; --again sends them once more',
-  superseded: 'superseded by a newer mutation of the document; --force sends them all the same',
-  not_in_snapshot:
-    'not sent: the snapshot doesn’t hold the document, so whether it is the newest isn’t known; --force sends them',
-  rejected: 'rejected by the destination again; they stay dead letters',
-  undecodable: 'still can’t be decoded; they stay dead letters',
-  no_value: 'stored without their value: nothing to send',
-  gone: 'no longer on the topic',
-  failed: 'not sent: the destination takes no more',
-  paused: 'left out: the replication is PAUSED',
-  unknown_replication: 'left out: there is no such replication',
-  other_datamart: 'left out: the replication belongs to another datamart now',
-  not_wanted: 'left out: no replication wants the document',
-};
 
 /**
  * The `dead-letters redrive` command. Resolves with the exit code: 0 when all that is wanted was sent, also when it was
@@ -193,7 +167,7 @@ class RedriveRun {
   }
 
   get exitCode(): number {
-    return [...NOT_SENT].some((outcome) => this.#count(outcome) > 0) ? 1 : 0;
+    return NOT_SENT.some((outcome) => this.#count(outcome) > 0) ? 1 : 0;
   }
 
   readonly onEvent = (event: RedriveEvent): void => {
@@ -258,7 +232,7 @@ class RedriveRun {
       const rows = sums.map(({ outcome, replicationId, count }) => [
         count,
         replicationId ?? '-',
-        WORDS[outcome],
+        outcomeWords(outcome),
       ]);
       out.write(
         textTable(

@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { ConfigError } from '../config/config-error.ts';
 import type { Settings } from '../config/settings.ts';
+import { CredentialsTable } from '../processors/credentials-table.ts';
 import { Topology } from '../processors/topology.ts';
 import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../schemas/record-decoder.ts';
-import { fileCredentials } from '../sinks/credentials.ts';
 import { systemClock } from '../streams/clock.ts';
 import { Destinations } from '../streams/destinations.ts';
-import { GlobalTable } from '../streams/global-table.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
@@ -18,6 +17,7 @@ import { RedriveLedger } from '../streams/redrive/redrive-ledger.ts';
 import { Redrive } from '../streams/redrive/redrive.ts';
 import { KafkaSnapshotView } from '../streams/redrive/snapshot-view.ts';
 import type { ExistingTopic } from '../streams/topics/topic-admin-port.ts';
+import { openControlTables } from './control-tables.ts';
 import {
   runDeadLettersList,
   type DeadLettersListOptions,
@@ -28,7 +28,7 @@ import {
   type DeadLettersRedriveOptions,
   type DeadLettersRedrivePorts,
 } from './dead-letters-redrive.ts';
-import { openSchemas, openSinks, openTable } from './processor.ts';
+import { openCredentials, openSchemas, openSinks, openTable } from './processor.ts';
 import { defaultLedgerPath, LedgerFile } from './redrive-ledger-file.ts';
 
 export interface DeadLettersContext {
@@ -62,22 +62,18 @@ export async function redriveDeadLetters(
   signal: AbortSignal,
 ): Promise<number> {
   const { id, topics } = await describe(settings, logger);
-  const control = settings.topics.replicationConfig;
-  if (!topics.has(control)) throw missing(control);
+  for (const topic of controlTopics(settings)) if (!topics.has(topic)) throw missing(topic);
   const ledgerPath = options.progressFile ?? defaultLedgerPath(env, hashOf(id, settings.topics.deadLetters));
   if (ledgerPath === null)
     throw new ConfigError(['--progress-file: not given, and neither XDG_STATE_HOME nor HOME is set']);
 
   await using stack = new AsyncDisposableStack();
   const port = kafkajsPort(settings.kafka, logger);
-  const [reader, tableReader, snapshotReader] = [
-    port.partitionReader(),
-    port.partitionReader(),
-    port.partitionReader(),
-  ];
-  for (const each of [reader, tableReader, snapshotReader]) stack.defer(() => each.close());
+  const [reader, snapshotReader] = [port.partitionReader(), port.partitionReader()];
+  for (const each of [reader, snapshotReader]) stack.defer(() => each.close());
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: env.PUBSUB_EMULATOR_HOST || null });
-  const table = openTable(sinks);
+  const table = openTable(sinks, settings);
+  const credentials = new CredentialsTable();
   const schemas = openSchemas(settings);
   stack.defer(() => schemas.close());
   const shared = { clock: systemClock, random: Math.random, logger };
@@ -87,28 +83,28 @@ export async function redriveDeadLetters(
     // An operator who redrives wants an attempt now, and a refusal ends the replication's part at once.
     isActivated: () => true,
     onFault: () => undefined,
-    credentials: fileCredentials({ directory: settings.credentials.directory }),
+    credentials: openCredentials(settings, credentials),
   });
   stack.defer(() => destinations.close());
-  const configTable = new GlobalTable({
-    ...shared,
-    topic: control,
-    reader: tableReader,
-    apply: ({ key, value, offset }) => {
-      const change = table.apply(key?.toString() ?? '', value, offset);
-      if (change.kind !== 'changed') return;
-      destinations.apply(change.previous, change.next).catch((error: unknown) => {
-        logger.warn({ error }, 'a changed destination couldn’t be closed');
-      });
-    },
-  });
-  await configTable.restore(signal);
-  const following = new AbortController();
-  const followed = configTable.follow(following.signal);
-  stack.defer(async () => {
-    following.abort();
-    await followed;
-  });
+  stack.use(
+    await openControlTables(
+      {
+        settings,
+        logger,
+        replications: table,
+        credentials,
+        listener: {
+          onConfig: (change) => {
+            if (change.kind !== 'changed') return;
+            destinations.apply(change.previous, change.next).catch((error: unknown) => {
+              logger.warn({ error }, 'a changed destination couldn’t be closed');
+            });
+          },
+        },
+      },
+      signal,
+    ),
+  );
   const file = stack.use(await LedgerFile.open(ledgerPath));
   const ledger = await RedriveLedger.open(file);
   const log = openLog(settings, topics, reader);
@@ -146,15 +142,21 @@ export async function redriveDeadLetters(
   );
 }
 
+/** The topics that say which replications there are. */
+function controlTopics({ topics }: Settings): readonly string[] {
+  return [topics.replicationConfig, topics.replicationCredentials, topics.replicationStatus];
+}
+
 /** The cluster's id, and those of this program's topics that exist. */
 async function describe(
-  { kafka, topics }: Settings,
+  settings: Settings,
   logger: Logger,
 ): Promise<{ readonly id: string; readonly topics: ReadonlyMap<string, ExistingTopic> }> {
-  const admin = kafkajsTopicAdmin(kafka, logger);
+  const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
     const { id = '' } = await admin.describeCluster();
-    const names = [topics.deadLetters, topics.replicationConfig, ...topics.mutations, ...topics.snapshots];
+    const { deadLetters, mutations, snapshots } = settings.topics;
+    const names = [deadLetters, ...controlTopics(settings), ...mutations, ...snapshots];
     const found = await admin.describeTopics(names);
     return { id, topics: new Map(found.map((topic) => [topic.name, topic])) };
   } finally {

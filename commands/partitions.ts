@@ -31,7 +31,7 @@ export async function adoptAddedPartitions(
   for (const each of [reader, tableReader, producer]) stack.defer(() => each.close());
   const shared = { clock: systemClock, random: Math.random, logger };
   const pins = new PartitionPins(new StatusWriter({ ...shared, topic: replicationStatus, producer, signal }));
-  const table = openTable(await openSinks(settings, logger, { pubsubEmulatorHost: null }));
+  const table = openTable(await openSinks(settings, logger, { pubsubEmulatorHost: null }), settings);
   const tables = [
     new GlobalTable({
       ...shared,
@@ -43,7 +43,8 @@ export async function adoptAddedPartitions(
       ...shared,
       topic: replicationConfig,
       reader: tableReader,
-      apply: ({ key, value, offset }) => void table.apply(key?.toString() ?? '', value, offset),
+      apply: ({ key, value, offset, timestamp }) =>
+        void table.apply(key?.toString() ?? '', value, offset, timestamp),
     }),
   ];
   const existing = new Map(

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Settings } from '../config/settings.ts';
+import { CredentialsTable } from '../processors/credentials-table.ts';
 import { ReplicationTable } from '../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
@@ -8,11 +9,18 @@ import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { SchemaCache } from '../schemas/schema-cache.ts';
 import { HttpSchemaRegistry } from '../schemas/schema-registry.ts';
 import { azureEventHubsAdapter } from '../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
-import { credentialsUriProblem, fileCredentials } from '../sinks/credentials.ts';
+import {
+  credentialsResolver,
+  credentialsUriProblem,
+  fileCredentials,
+  sealedCredentials,
+  type CredentialsResolver,
+} from '../sinks/credentials.ts';
 import { fileAdapter } from '../sinks/file/file-adapter.ts';
 import { googlePubSubAdapter } from '../sinks/google-pubsub/google-pubsub-adapter.ts';
 import { kafkaTopicAdapter } from '../sinks/kafka-topic/kafka-topic-adapter.ts';
 import { SinkRegistry } from '../sinks/registry.ts';
+import { KeyRing } from '../sinks/sealed-credentials.ts';
 import { loadSinkModule } from '../sinks/sink-module.ts';
 import type { SinkAdapter } from '../sinks/sink.ts';
 import { ReplicationApplication } from '../streams/application.ts';
@@ -47,7 +55,8 @@ export async function composeProcessor(
   environment: ProcessorEnvironment,
 ): Promise<Processor> {
   const sinks = await openSinks(settings, logger, environment);
-  const table = openTable(sinks);
+  const table = openTable(sinks, settings);
+  const sealed = new CredentialsTable();
   const schemas = openSchemas(settings);
   const metrics = new EngineMetrics();
   metrics.collectProcessMetrics();
@@ -63,7 +72,8 @@ export async function composeProcessor(
     encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
     schemas,
     sinks,
-    credentials: fileCredentials({ directory: settings.credentials.directory }),
+    sealedCredentials: sealed,
+    credentials: openCredentials(settings, sealed),
     checkTopics: (pinned) => checkOwnTopics(settings, logger, pinned),
     metrics,
     clock: systemClock,
@@ -74,15 +84,22 @@ export async function composeProcessor(
 }
 
 /** The table of replications whose destinations are of these kinds, still empty. */
-export function openTable(sinks: SinkRegistry): ReplicationTable {
-  return new ReplicationTable({
-    types: new Map(
-      sinks.types().flatMap((type) => {
-        const adapter = sinks.get(type);
-        return adapter ? [[type, adapter] as const] : [];
-      }),
-    ),
-    checkCredentialsUri: credentialsUriProblem,
+export function openTable(sinks: SinkRegistry, { limits }: Settings): ReplicationTable {
+  const types = sinks.types().flatMap((type) => {
+    const adapter = sinks.get(type);
+    return adapter ? [[type, adapter] as const] : [];
+  });
+  return new ReplicationTable(
+    { types: new Map(types), checkCredentialsUri: credentialsUriProblem },
+    { maxPerDatamart: limits.replicationsPerDatamart },
+  );
+}
+
+/** Resolves both kinds of `credentials_uri`; sealed ones from this table. */
+export function openCredentials({ credentials }: Settings, records: CredentialsTable): CredentialsResolver {
+  return credentialsResolver({
+    file: fileCredentials(credentials),
+    sealed: sealedCredentials({ records, keys: new KeyRing(credentials) }),
   });
 }
 

@@ -1,6 +1,7 @@
 import { redactText } from '../config/redaction.ts';
 
 const MAX_CHARACTERS = 300;
+const MAX_WORDS_CHARACTERS = 4_000;
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 const E_MAIL = /[^\s@"'<>(),;:]+@[^\s@"'<>(),;:]+\.[a-z]{2,}/gi;
 
@@ -19,6 +20,14 @@ export function safeText(text: string): string {
   return safeName(redactText(cut(text)).replace(UUID, '<id>').replace(E_MAIL, '<e-mail>'));
 }
 
-function cut(text: string): string {
-  return text.length > MAX_CHARACTERS ? `${text.slice(0, MAX_CHARACTERS)}…` : text;
+/**
+ * This program's own words, with those of others in them, as they may be shown: no secrets, nothing that a terminal would
+ * obey. They may hold a whole command to run.
+ */
+export function safeWords(words: string): string {
+  return redactText(cut(words, MAX_WORDS_CHARACTERS)).replace(OBEYED, ' ');
+}
+
+function cut(text: string, maxCharacters = MAX_CHARACTERS): string {
+  return text.length > maxCharacters ? `${text.slice(0, maxCharacters)}…` : text;
 }

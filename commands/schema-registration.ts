@@ -16,7 +16,7 @@ export async function schemaRegistration({
     ]);
   }
   const { HttpSchemaRegistry } = await import('../schemas/schema-registry.ts');
-  const { mutationSchemaText } = await import('../local/mutation-writer.ts');
+  const { mutationSchemaText } = await import('../schemas/mutation-schema.ts');
   const registry = new HttpSchemaRegistry({ ...schemaRegistry, timeoutMs: REGISTRY_TIMEOUT_MS });
   return (subject) => registry.registerSchema(subject, mutationSchemaText(), new AbortController().signal);
 }

@@ -42,6 +42,11 @@ function addSettingFlag(command: Command, flag: string, argument: string, doc: s
   command.addOption(option);
 }
 
+/** Whether the option is a setting, which every command takes. */
+export function isSettingFlag(option: Option): boolean {
+  return FLAG_OF.has(option);
+}
+
 /** Commander's help, but of settings the names only: 50 lines more would hide a command's own options. */
 export function compactHelp(command: Command, help: Help): string {
   if (!command.options.some((option) => FLAG_OF.has(option)))

@@ -15,17 +15,23 @@ const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/(Authorization["']?\s*[:=]\s*["']?)(?:(?:Bearer|Basic)\s+)?[^\s"',;}]+/gi, `$1${REDACTED}`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
   [/\b(api):[A-Za-z0-9_-]{16,}/g, `$1:${REDACTED}`],
+  [/\b(CREDENTIALS_(?:OLD_)?KEYS?["']?\s*[:=]\s*["']?)[A-Za-z0-9+/]{40,}[A-Za-z0-9+/=,]*/gi, `$1${REDACTED}`],
   [/\bya29\.[A-Za-z0-9._-]+/g, REDACTED],
   [/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, REDACTED],
   [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:/@]*:)[^\s@/]+@/gi, `$1${REDACTED}@`],
+  // A quoted value whole, as it may hold any character; in JSON within JSON the quotes are escaped.
   [
-    /("?(?:private_key|password|client_secret|access_token|refresh_token|assertion)"?\s*[:=]\s*"?)[^\s",;}]+/gi,
+    /(\\*"(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|wrap_iv|wrap_tag|iv|tag|ciphertext)(\\*")\s*:\s*)\2[^]*?(?:(?<!\\)\2|$)/gi,
+    `$1$2${REDACTED}$2`,
+  ],
+  [
+    /("?(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|ciphertext)"?\s*[:=]\s*"?)[^\s",;}]+/gi,
     `$1${REDACTED}`,
   ],
 ];
 
 const SECRET_FIELD =
-  /^(?:(?:proxy-?)?authorization|(?:sasl_?)?password|private_?key|shared_?access_?(?:key|signature)|client_?secret|(?:access|refresh|id)?_?token|credentials?|connection_?string|wrapped_?key|assertion|cookie)$/i;
+  /^(?:(?:proxy-?)?authorization|(?:sasl_?)?password|private_?key|shared_?access_?(?:key|signature)|client_?secret|(?:access|refresh|id)?_?token|credentials?|connection_?string|wrapped_?key|wrap_?iv|wrap_?tag|iv|tag|ciphertext|plaintext|assertion|cookie)$/i;
 
 /** Takes out of a text what looks like a secret: keys, tokens, passwords in addresses. */
 export function redactText(text: string): string {

@@ -34,6 +34,8 @@ export interface EventHubsFaults {
   denyTokens(count: number, status: 401 | 404): void;
   /** Never answers the next put-token requests, so that no link opens. */
   hangTokens(count: number): void;
+  /** Refuses sender links to hubs with this condition; null ends it. */
+  refuseLinks(condition: string | null, description?: string): void;
   /** Rejects every send but each `acceptEvery`-th with this AMQP condition, until `clear`. */
   rejectMost(acceptEvery: number, condition: string): void;
   /** Rejects batches that hold an event for whose body this is true; null ends it. */
@@ -61,6 +63,8 @@ export interface FakeEventHubs {
   sendCount(): number;
   /** How many connections are open. */
   connectionCount(): number;
+  /** How many connections were made so far, those that are closed too. */
+  connectionsMade(): number;
   /** Forgets the stored events and the count of sends. */
   reset(): void;
   stop(): Promise<void>;
@@ -138,10 +142,12 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #port = 0;
   #batches: StoredBatch[] = [];
   #sendCount = 0;
+  #connectionsMade = 0;
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
   #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
   #isRejected: ((body: Buffer) => boolean) | null = null;
+  #linkRefusal: AmqpError | null = null;
 
   constructor({ hubs = [], maxMessageBytes = 1024 * 1024, onEvents }: FakeEventHubsOptions) {
     this.#hubs = new Set(hubs);
@@ -173,6 +179,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     server.on('connection', (socket) => {
       // rhea leaves Nagle's algorithm on, which holds every second answer back for 40 ms.
       socket.setNoDelay(true);
+      this.#connectionsMade += 1;
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
@@ -206,6 +213,10 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 
   connectionCount(): number {
     return this.#sockets.size;
+  }
+
+  connectionsMade(): number {
+    return this.#connectionsMade;
   }
 
   reset(): void {
@@ -247,6 +258,10 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#tokenFaults.push({ fault: 'hang', left: count });
   }
 
+  refuseLinks(condition: string | null, description = condition ?? ''): void {
+    this.#linkRefusal = condition === null ? null : { condition, description };
+  }
+
   rejectMost(acceptEvery: number, condition: string): void {
     this.#mostRejected = { acceptEvery, error: { condition, description: condition } };
   }
@@ -277,12 +292,14 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#tokenFaults = [];
     this.#mostRejected = null;
     this.#isRejected = null;
+    this.#linkRefusal = null;
   }
 
   #onSenderAttached({ receiver }: EventContext): void {
     if (receiver === undefined) return;
     const address = addressOf(receiver.target);
     receiver.set_target({ address });
+    if (address !== CBS && this.#linkRefusal !== null) return receiver.close(this.#linkRefusal);
     if (address === CBS || this.#hubs.has(address)) {
       receiver.add_credit(LINK_CREDIT);
     } else {

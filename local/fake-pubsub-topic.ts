@@ -6,9 +6,13 @@ const { Encoding, Schema: SchemaMessage } = protos.google.pubsub.v1;
 /** What a topic of the fake is like; by default it has no schema and allows everything. */
 export interface FakeTopicOptions {
   readonly schema?: {
-    /** Avro, in JSON. */
+    /** Avro, in JSON: the newest revision. */
     readonly definition: string;
     readonly encoding: 'BINARY' | 'JSON';
+    /** Earlier revisions, the newest first. */
+    readonly older?: readonly string[];
+    /** Which revisions the topic allows, counted from the newest one, 0; all without. */
+    readonly allowed?: { readonly first: number; readonly last: number };
   };
   /** Whether the caller may read the topic and its schema, which takes the viewer role. */
   readonly isReadable?: boolean;
@@ -36,15 +40,18 @@ export class FakeTopic {
   readonly isReadable: boolean;
   readonly mayPublish: boolean;
   readonly #schema: NonNullable<FakeTopicOptions['schema']> | null;
-  readonly #type: Type | null;
+  /** Of the revisions that are allowed, in the order in which messages are tried against them. */
+  readonly #types: readonly Type[];
 
   constructor(name: string, options: FakeTopicOptions = {}) {
     this.name = name;
     this.isReadable = options.isReadable ?? true;
     this.mayPublish = options.mayPublish ?? true;
     this.#schema = options.schema ?? null;
-    this.#type =
-      this.#schema === null ? null : avsc.Type.forSchema(JSON.parse(this.#schema.definition) as Schema);
+    const { first, last } = this.#allowed;
+    this.#types = this.#definitions
+      .slice(last, first + 1)
+      .map((definition) => avsc.Type.forSchema(JSON.parse(definition) as Schema));
   }
 
   get schemaName(): string {
@@ -54,21 +61,35 @@ export class FakeTopic {
   /** The topic's resource. */
   toTopic(): protos.google.pubsub.v1.ITopic {
     if (this.#schema === null) return { name: this.name };
+    const { first, last } = this.#allowed;
+    const bounds = this.#schema.allowed
+      ? { firstRevisionId: revisionIdOf(first), lastRevisionId: revisionIdOf(last) }
+      : {};
     return {
       name: this.name,
-      schemaSettings: { schema: this.schemaName, encoding: Encoding[this.#schema.encoding] },
+      schemaSettings: { schema: this.schemaName, encoding: Encoding[this.#schema.encoding], ...bounds },
     };
   }
 
-  /** The schema's resource; null when the topic has none. */
-  toSchema(): protos.google.pubsub.v1.ISchema | null {
-    if (this.#schema === null) return null;
-    return {
-      name: this.schemaName,
-      type: SchemaMessage.Type.AVRO,
-      definition: this.#schema.definition,
-      revisionId: '4f3a1c2b',
-    };
+  /** The schema's revisions as resources, the oldest first; none when the topic has no schema. */
+  toRevisions(): readonly protos.google.pubsub.v1.ISchema[] {
+    return this.#definitions
+      .map((definition, i) => ({
+        name: this.schemaName,
+        type: SchemaMessage.Type.AVRO,
+        definition,
+        revisionId: revisionIdOf(i),
+        revisionCreateTime: { seconds: 1_700_000_000 - i },
+      }))
+      .reverse();
+  }
+
+  get #definitions(): readonly string[] {
+    return this.#schema === null ? [] : [this.#schema.definition, ...(this.#schema.older ?? [])];
+  }
+
+  get #allowed(): { readonly first: number; readonly last: number } {
+    return this.#schema?.allowed ?? { first: this.#definitions.length - 1, last: 0 };
   }
 
   /** Why Pub/Sub would refuse the whole request; null when it wouldn't. */
@@ -87,15 +108,24 @@ export class FakeTopic {
   }
 
   #refusalBySchema(message: FakeMessage): string | null {
-    if (this.#type === null) return null;
-    try {
-      if (this.#schema?.encoding === 'BINARY') this.#type.fromBuffer(message.data);
-      else this.#type.fromString(message.data.toString());
-      return null;
-    } catch {
-      return 'Invalid data in message: Message failed schema validation.';
-    }
+    const { encoding } = this.#schema ?? {};
+    if (encoding === undefined) return null;
+    const isTaken = this.#types.some((type) => {
+      try {
+        if (encoding === 'BINARY') type.fromBuffer(message.data);
+        else type.fromString(message.data.toString());
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    return isTaken ? null : 'Invalid data in message: Message failed schema validation.';
   }
+}
+
+/** As Pub/Sub names them: eight hexadecimal digits. */
+function revisionIdOf(index: number): string {
+  return (0x4f3a1c2b + index).toString(16);
 }
 
 function refusalOfMessage(message: FakeMessage): string | null {

@@ -5,7 +5,13 @@ import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { FakeTopic, type FakeMessage, type FakeTopicOptions } from './fake-pubsub-topic.ts';
 import { IAM_SERVICE, PUBLISHER_SERVICE, SCHEMA_SERVICE } from './pubsub-services.ts';
 
-const { PublishResponse, Topic, ListTopicsResponse, Schema: SchemaResource } = protos.google.pubsub.v1;
+const {
+  PublishResponse,
+  Topic,
+  ListSchemaRevisionsResponse,
+  ListTopicsResponse,
+  Schema: SchemaResource,
+} = protos.google.pubsub.v1;
 type PublishRequest = protos.google.pubsub.v1.PublishRequest;
 type PublishResponse = protos.google.pubsub.v1.PublishResponse;
 type AcknowledgeRequest = protos.google.pubsub.v1.AcknowledgeRequest;
@@ -14,6 +20,8 @@ type ListTopicsRequest = protos.google.pubsub.v1.ListTopicsRequest;
 type GetSchemaRequest = protos.google.pubsub.v1.GetSchemaRequest;
 type Topic = protos.google.pubsub.v1.Topic;
 type ListTopicsResponse = protos.google.pubsub.v1.ListTopicsResponse;
+type ListSchemaRevisionsRequest = protos.google.pubsub.v1.ListSchemaRevisionsRequest;
+type ListSchemaRevisionsResponse = protos.google.pubsub.v1.ListSchemaRevisionsResponse;
 type SchemaResource = protos.google.pubsub.v1.Schema;
 
 /** One message as the fake stored it. */
@@ -58,6 +66,8 @@ export interface PubSubFaults {
   delayAll(delayMs: number): void;
   /** Refuses requests that hold a message for which this is true; null ends it. */
   rejectMessages(isRejected: ((message: FakeMessage) => boolean) | null): void;
+  /** Answers calls of this method with this gRPC status, until `clear`. */
+  refuseMethod(method: string, code: status): void;
   /** The topic is in this mood from now on, whatever else is due; null ends it. */
   setMood(topic: string, mood: TopicMood | null): void;
   /** Breaks every connection now. */
@@ -114,6 +124,7 @@ class PubSubServer implements FakePubSub, PubSubFaults {
   #delayMs = 0;
   #isRejected: ((message: FakeMessage) => boolean) | null = null;
   #port = 0;
+  readonly #refusedMethods = new Map<string, status>();
   readonly #moods = new Map<string, TopicMood>();
   readonly #calls = new Map<string, number>();
   readonly #publishCalls = new Map<string, number>();
@@ -182,6 +193,10 @@ class PubSubServer implements FakePubSub, PubSubFaults {
     this.#isRejected = isRejected;
   }
 
+  refuseMethod(method: string, code: status): void {
+    this.#refusedMethods.set(method, code);
+  }
+
   setMood(topic: string, mood: TopicMood | null): void {
     if (mood) this.#moods.set(topic, mood);
     else this.#moods.delete(topic);
@@ -205,6 +220,7 @@ class PubSubServer implements FakePubSub, PubSubFaults {
 
   clear(): void {
     this.#moods.clear();
+    this.#refusedMethods.clear();
     this.#faults = [];
     this.#delayMs = 0;
     this.#isRejected = null;
@@ -232,6 +248,9 @@ class PubSubServer implements FakePubSub, PubSubFaults {
     });
     this.#grpc.addService(SCHEMA_SERVICE, {
       GetSchema: this.#handler((request: GetSchemaRequest) => this.#getSchema(request.name)),
+      ListSchemaRevisions: this.#handler((request: ListSchemaRevisionsRequest) =>
+        this.#listRevisions(request.name),
+      ),
     });
     this.#grpc.addService(IAM_SERVICE, {
       TestIamPermissions: this.#handler(
@@ -248,7 +267,7 @@ class PubSubServer implements FakePubSub, PubSubFaults {
   ): (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>) => void {
     return (call, callback) => {
       const topic = topicOf(call.request);
-      const fault = this.#faults.shift() ?? this.#faultOfMood(topic);
+      const fault = this.#faults.shift() ?? this.#faultOfMethod(call.getPath()) ?? this.#faultOfMood(topic);
       if (fault?.kind === 'hang') return;
       if (fault?.kind === 'fail') {
         callback({ code: fault.code, details: fault.details });
@@ -266,6 +285,11 @@ class PubSubServer implements FakePubSub, PubSubFaults {
       if (delayMs === 0) reply();
       else setTimeout(reply, delayMs);
     };
+  }
+
+  #faultOfMethod(path: string): Fault | null {
+    const code = this.#refusedMethods.get(path.slice(path.lastIndexOf('/') + 1));
+    return code === undefined ? null : { kind: 'fail', code, details: status[code] };
   }
 
   #faultOfMood(topic: string): Fault | null {
@@ -336,19 +360,37 @@ class PubSubServer implements FakePubSub, PubSubFaults {
   }
 
   #getSchema(name: string): Answer<SchemaResource> {
-    const withoutRevision = name.replace(/@.*$/, '');
-    const topic = [...this.#topics.values()].find((candidate) => candidate.schemaName === withoutRevision);
-    const schema = topic?.toSchema() ?? null;
-    if (topic === undefined || schema === null) return notFound(`Resource not found (resource=${name}).`);
+    const [schemaName, revisionId] = name.split('@');
+    const topic = this.#topicWithSchema(schemaName);
+    const revisions = topic?.toRevisions() ?? [];
+    const schema =
+      revisionId === undefined
+        ? revisions.at(-1)
+        : revisions.find((revision) => revision.revisionId === revisionId);
+    if (topic === undefined || schema === undefined)
+      return notFound(`Resource not found (resource=${name}).`);
     if (!topic.isReadable) return denied('User not authorized to perform this action.');
     return { response: SchemaResource.create(schema) };
   }
 
+  #listRevisions(name: string): Answer<ListSchemaRevisionsResponse> {
+    const topic = this.#topicWithSchema(name);
+    if (topic === undefined) return notFound(`Resource not found (resource=${name}).`);
+    if (!topic.isReadable) return denied('User not authorized to perform this action.');
+    return { response: ListSchemaRevisionsResponse.create({ schemas: [...topic.toRevisions()] }) };
+  }
+
+  #topicWithSchema(name: string | undefined): FakeTopic | undefined {
+    return [...this.#topics.values()].find(
+      (topic) => topic.schemaName === name && topic.toRevisions().length > 0,
+    );
+  }
+
+  /** Of a topic that isn't there nothing is granted: Google's IAM says no more than that. */
   #testPermissions(resource: string, permissions: readonly string[]): Answer<PublishResponse> {
     const topic = this.#topics.get(resource);
-    if (topic === undefined) return notFound(`Resource not found (resource=${resource}).`);
     const granted = permissions.filter(
-      (name) => topic.mayPublish && (topic.isReadable || name === 'pubsub.topics.publish'),
+      (name) => topic?.mayPublish === true && (topic.isReadable || name === 'pubsub.topics.publish'),
     );
     return { response: PublishResponse.create({ messageIds: granted }) };
   }

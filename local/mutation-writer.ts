@@ -1,15 +1,10 @@
 import avsc, { type Schema } from 'avsc';
-import { readFileSync } from 'node:fs';
+import { mutationSchemaText } from '../schemas/mutation-schema.ts';
 import { ID_PARTS } from '../schemas/mutation.ts';
 import type { SampleMutation } from './sample-mutations.ts';
 
 /** Writes a sample mutation as the value of a Kafka record. */
 export type MutationWriter = (mutation: SampleMutation) => Buffer;
-
-/** The published schema of mutations, as text. */
-export function mutationSchemaText(): string {
-  return readFileSync(new URL('../schemas/datamart-mutation.avsc', import.meta.url), 'utf8');
-}
 
 /** JSON text; `value` goes in as it is, so that its numbers keep all their digits. */
 export function mutationJson(datamartId: string, mutation: SampleMutation): string {

@@ -38,6 +38,11 @@ export const PUBLISHER_SERVICE = {
 /** google.pubsub.v1.SchemaService, as far as this program calls it. */
 export const SCHEMA_SERVICE = {
   GetSchema: unary('/google.pubsub.v1.SchemaService/GetSchema', v1.GetSchemaRequest, v1.Schema),
+  ListSchemaRevisions: unary(
+    '/google.pubsub.v1.SchemaService/ListSchemaRevisions',
+    v1.ListSchemaRevisionsRequest,
+    v1.ListSchemaRevisionsResponse,
+  ),
 };
 
 /**

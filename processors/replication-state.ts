@@ -10,6 +10,7 @@ export type ReplicationState = (typeof REPLICATION_STATES)[number];
  */
 export interface Verdict {
   readonly configOffset: number;
+  /** Of sealed credentials the record's version; of a changed `file:` the time when it was seen; null for the first one. */
   readonly credentialsVersion: number | null;
   /** Null: the destination can be used. */
   readonly failure: {
@@ -42,15 +43,19 @@ export const REPLICATION_TRANSITIONS: Readonly<Record<ReplicationState, readonly
   DELETED: ['ACTIVATING', 'ACTIVE', 'DETACHED', 'ERROR', 'PAUSED'],
 };
 
-/** The state of a replication, from what is desired and what was found out. Pure. */
+/**
+ * The state of a replication, from what is desired and what was found out. `credentialsVersion` is that of its sealed
+ * credentials, null without. Pure.
+ */
 export function replicationState(
   config: ReplicationConfig | null,
   verdict: Verdict | null,
+  credentialsVersion: number | null,
   isDetached: boolean,
 ): ReplicationState {
   if (!config) return 'DELETED';
   if (config.status === 'PAUSED') return 'PAUSED';
-  const current = verdict && verdictFor(config, verdict);
+  const current = verdict && verdictFor(config, verdict, credentialsVersion);
   if (!current) return 'ACTIVATING';
   if (current.failure) return 'ERROR';
   return isDetached ? 'DETACHED' : 'ACTIVE';
@@ -58,12 +63,20 @@ export function replicationState(
 
 /**
  * The verdict if it speaks of this record, else null. A destination that could be used stays so while records change
- * other things and the replication remains ACTIVE; a failure ends with any newer record.
+ * other things and the replication remains ACTIVE; a failure ends with any newer record, and with newer credentials.
  */
-export function verdictFor(config: ReplicationConfig, verdict: Verdict): Verdict | null {
-  if (verdict.configOffset === config.offset) return verdict;
+export function verdictFor(
+  config: ReplicationConfig,
+  verdict: Verdict,
+  credentialsVersion: number | null,
+): Verdict | null {
+  const isOfThisRecord = verdict.configOffset === config.offset;
+  if (verdict.failure) {
+    const isOfOlderCredentials = (verdict.credentialsVersion ?? 0) < (credentialsVersion ?? 0);
+    return isOfThisRecord && !isOfOlderCredentials ? verdict : null;
+  }
   const isSameActivation = verdict.configOffset >= config.activeSince && verdict.configOffset < config.offset;
-  return verdict.failure === null && isSameActivation ? verdict : null;
+  return isOfThisRecord || isSameActivation ? verdict : null;
 }
 
 /** Of two verdicts the one in force: the newer record's; of one record's the failure, whoever wrote it later. */

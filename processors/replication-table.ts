@@ -1,21 +1,36 @@
-import type { DatamartKey } from '../schemas/mutation.ts';
+import { datamartKey, type DatamartKey } from '../schemas/mutation.ts';
+import { judgementName, type ConfigJudgement, type StoredJudgement } from './config-judgement.ts';
+import { neighbourProblem } from './config-neighbours.ts';
 import { compileDatamart, EMPTY_PLAN, type DatamartPlan } from './datamart-plan.ts';
 import {
   judgeConfig,
+  judgeKeptConfig,
   type ConfigProblem,
   type ConfigRules,
+  type Judgement,
   type ReplicationConfig,
 } from './replication-config.ts';
 
 /** What one record of the control topic did to the table. */
 export type TableChange =
   | { readonly kind: 'unchanged' }
-  | { readonly kind: 'refused'; readonly id: string; readonly problem: ConfigProblem }
+  | {
+      readonly kind: 'refused';
+      readonly id: string;
+      /** On the control topic. */
+      readonly offset: number;
+      readonly problem: ConfigProblem;
+    }
   | {
       readonly kind: 'changed';
       readonly previous: ReplicationConfig | null;
       readonly next: ReplicationConfig | null;
     };
+
+export interface ReplicationLimits {
+  /** How many replications a datamart may have; default as many as it likes. */
+  readonly maxPerDatamart?: number;
+}
 
 /**
  * The replications that are in force, by id, and the join compiled from them: `datamart → plan`.
@@ -25,29 +40,121 @@ export type TableChange =
  */
 export class ReplicationTable {
   readonly #rules: ConfigRules;
+  readonly #maxPerDatamart: number;
   readonly #byId = new Map<string, ReplicationConfig>();
   readonly #byDatamart = new Map<DatamartKey, Map<string, ReplicationConfig>>();
   readonly #plans = new Map<DatamartKey, DatamartPlan>();
+  /** By `judgementName`: keys that are no ids have one too. */
+  readonly #judgements = new Map<string, ConfigJudgement>();
+  /** Names that the control topic has a record of; null once it was read to its end. */
+  #seen: Set<string> | null = null;
   #activeCount = 0;
 
-  constructor(rules: ConfigRules) {
+  constructor(rules: ConfigRules, { maxPerDatamart = Infinity }: ReplicationLimits = {}) {
     this.#rules = rules;
+    this.#maxPerDatamart = maxPerDatamart;
   }
 
-  /** Applies a record; a null value deletes. The same code for the records read at the start and the live ones. */
-  apply(key: string, value: Buffer | null, offset: number): TableChange {
+  /** The rules that records are judged by. */
+  get rules(): ConfigRules {
+    return this.#rules;
+  }
+
+  /**
+   * The control topic is about to be read from its start to `end`: takes over what was judged before and isn't known yet.
+   * A judgement beyond the end speaks of a topic that is gone: everything on the new one is judged then.
+   */
+  beginRestore(
+    stored: ReadonlyMap<string, StoredJudgement>,
+    end: number,
+  ): { readonly changes: readonly TableChange[]; readonly isMadeAnew: boolean } {
+    this.#seen = new Set();
+    const isBeyond = ({ judgedOffset }: { judgedOffset: number }): boolean => judgedOffset >= end;
+    const isMadeAnew = this.#judgements.values().some(isBeyond) || stored.values().some(isBeyond);
+    const changes: TableChange[] = [];
+    for (const [name, { judgedOffset, accepted, refused }] of stored) {
+      if (this.#judgements.has(name)) continue;
+      const config = accepted && this.#judgeAgain(name, accepted);
+      // What these rules don't take any more is judged anew.
+      if (accepted && !config) continue;
+      if (config) {
+        this.#add(config);
+        changes.push({ kind: 'changed', previous: null, next: config });
+      }
+      this.#judgements.set(name, { judgedOffset, accepted: config, refused });
+    }
+    if (isMadeAnew)
+      for (const [name, judgement] of this.#judgements)
+        this.#judgements.set(name, { ...judgement, judgedOffset: -1 });
+    return { changes, isMadeAnew };
+  }
+
+  /** The control topic was read to its end: a replication without a record there was deleted, its null compacted away. */
+  completeRestore(): readonly TableChange[] {
+    const seen = this.#seen;
+    this.#seen = null;
+    if (!seen) return [];
+    return [...this.#judgements].flatMap(([name, { accepted }]): TableChange[] => {
+      if (seen.has(name)) return [];
+      this.#judgements.delete(name);
+      if (!accepted) return [];
+      this.#remove(accepted);
+      return [{ kind: 'changed', previous: accepted, next: null }];
+    });
+  }
+
+  /**
+   * Applies a record; a null value deletes. The same code for the records read at the start and the live ones.
+   * `timestamp` is Kafka's, in ms since 1970 UTC.
+   */
+  apply(key: string, value: Buffer | null, offset: number, timestamp: number): TableChange {
+    const name = judgementName(key);
+    this.#seen?.add(name);
+    const known = this.#judgements.get(name);
+    if (known && offset <= known.judgedOffset) return { kind: 'unchanged' };
     const previous = this.#byId.get(key) ?? null;
     if (value === null) {
+      this.#judgements.delete(name);
       if (!previous) return { kind: 'unchanged' };
       this.#remove(previous);
       return { kind: 'changed', previous, next: null };
     }
-    const judgement = judgeConfig(key, value, offset, previous, this.#rules);
-    if (judgement.kind === 'refused') return { kind: 'refused', id: key, problem: judgement.problem };
+    const judgement = this.judge(key, value, offset);
+    if (judgement.kind === 'refused') {
+      const { code, field, message } = judgement.problem;
+      const refused = { offset, code, field, message, time: timestamp };
+      this.#judgements.set(name, { judgedOffset: offset, accepted: previous, refused });
+      return { kind: 'refused', id: key, offset, problem: judgement.problem };
+    }
     const next = judgement.config;
+    this.#judgements.set(name, { judgedOffset: offset, accepted: next, refused: null });
     if (previous) this.#remove(previous);
     this.#add(next);
     return { kind: 'changed', previous, next };
+  }
+
+  /** Judges a record as `apply` would now, and changes nothing: for who wants to know before writing it. */
+  judge(key: string, value: Buffer, offset: number): Judgement {
+    const judgement = judgeConfig(key, value, offset, this.#byId.get(key) ?? null, this.#rules);
+    if (judgement.kind === 'refused') return judgement;
+    const neighbours = { ofDatamart: this.ofDatamart(judgement.config.datamartId), all: this.all() };
+    const problem = neighbourProblem(judgement.config, neighbours, this.#maxPerDatamart);
+    return problem ? { kind: 'refused', problem } : judgement;
+  }
+
+  /** What is known of a key, by its `judgementName`; null when the control topic has no record of it. */
+  judgement(name: string): ConfigJudgement | null {
+    return this.#judgements.get(name) ?? null;
+  }
+
+  /** The names that have a judgement. */
+  judged(): IterableIterator<string> {
+    return this.#judgements.keys();
+  }
+
+  /** The replications of one datamart, whatever their status. */
+  ofDatamart(datamartId: string): readonly ReplicationConfig[] {
+    return [...(this.#byDatamart.get(datamartKey(datamartId))?.values() ?? [])];
   }
 
   get(id: string): ReplicationConfig | undefined {
@@ -81,6 +188,14 @@ export class ReplicationTable {
     plan = compileDatamart([...replications.values()]);
     this.#plans.set(datamart, plan);
     return plan;
+  }
+
+  #judgeAgain(
+    id: string,
+    { record, offset }: NonNullable<StoredJudgement['accepted']>,
+  ): ReplicationConfig | null {
+    const judgement = judgeKeptConfig(id, record, offset, this.#rules);
+    return judgement.kind === 'accepted' ? judgement.config : null;
   }
 
   #add(config: ReplicationConfig): void {

@@ -1,3 +1,4 @@
+import { judgementNameOf, readJudgement, type StoredJudgement } from './config-judgement.ts';
 import type { ReplicationState, Verdict } from './replication-state.ts';
 
 /** The version of the records of `replication-status` that this program writes and the newest that it reads. */
@@ -6,9 +7,10 @@ const STATUS_VERSION = 1;
 /** A record says more than this program understands: it must not go on (exit 1). */
 export class StateTooNewError extends Error {
   override readonly name = 'StateTooNewError';
-  constructor(key: string, version: number) {
+  /** `record`: its kind and key. */
+  constructor(record: string, version: number, newestRead: number) {
     super(
-      `state_too_new: the status record ${key} has version ${version}, this program reads up to ${STATUS_VERSION}; ` +
+      `state_too_new: the ${record} has version ${version}, this program reads up to ${newestRead}; ` +
         'run the release that wrote it, or a newer one',
     );
   }
@@ -42,6 +44,7 @@ export interface PartitionReport {
 export type StatusRecord =
   | { readonly kind: 'replication'; readonly status: ReplicationStatus }
   | { readonly kind: 'partition'; readonly report: PartitionReport }
+  | { readonly kind: 'judgement'; readonly name: string; readonly judgement: StoredJudgement }
   | { readonly kind: 'other' };
 
 /** The key of a replication's own record. */
@@ -111,7 +114,13 @@ export function readStatusRecord(key: string, value: Buffer): StatusRecord {
   } catch {
     return other;
   }
-  if (typeof record.v === 'number' && record.v > STATUS_VERSION) throw new StateTooNewError(key, record.v);
+  if (typeof record.v === 'number' && record.v > STATUS_VERSION)
+    throw new StateTooNewError(`status record ${key}`, record.v, STATUS_VERSION);
+  const name = judgementNameOf(key);
+  if (name !== null) {
+    const judgement = readJudgement(record);
+    return judgement ? { kind: 'judgement', name, judgement } : other;
+  }
   const [prefix, id, topic, partition] = key.split('/');
   if (prefix !== 'replication' || id === undefined) return other;
   if (topic !== undefined && partition !== undefined) {

@@ -1,3 +1,4 @@
+import { judgementNameOf, type StoredJudgement } from './config-judgement.ts';
 import { strongerVerdict, type Verdict } from './replication-state.ts';
 import {
   partitionKey,
@@ -11,7 +12,8 @@ import {
 export type StatusChange =
   | { readonly kind: 'none' }
   | { readonly kind: 'replication'; readonly id: string }
-  | { readonly kind: 'partition'; readonly id: string };
+  | { readonly kind: 'partition'; readonly id: string }
+  | { readonly kind: 'judgement'; readonly name: string };
 
 /** The observed state of all replications, as `replication-status` tells it. */
 export class StatusTable {
@@ -19,6 +21,7 @@ export class StatusTable {
   readonly #verdicts = new Map<string, Verdict>();
   /** By replication, then key. */
   readonly #reports = new Map<string, Map<string, PartitionReport>>();
+  readonly #judgements = new Map<string, StoredJudgement>();
   /** By partition, then replication. */
   readonly #onPartition = new Map<string, Map<string, PartitionReport>>();
 
@@ -27,6 +30,10 @@ export class StatusTable {
     if (value === null) return this.#delete(key);
     const record = readStatusRecord(key, value);
     if (record.kind === 'other') return { kind: 'none' };
+    if (record.kind === 'judgement') {
+      this.#judgements.set(record.name, record.judgement);
+      return { kind: 'judgement', name: record.name };
+    }
     if (record.kind === 'partition') {
       const { report } = record;
       const reports = this.#reports.get(report.replicationId) ?? new Map<string, PartitionReport>();
@@ -57,6 +64,11 @@ export class StatusTable {
     return this.#verdicts.get(id) ?? null;
   }
 
+  /** By name: what the coordinator has written of the keys of the control topic. */
+  get judgements(): ReadonlyMap<string, StoredJudgement> {
+    return this.#judgements;
+  }
+
   reports(id: string): Iterable<PartitionReport> {
     return this.#reports.get(id)?.values() ?? [];
   }
@@ -84,7 +96,19 @@ export class StatusTable {
     ];
   }
 
+  /** The control topic ends here: verdicts beyond speak of a topic that is gone, and no longer outweigh newer ones. */
+  forgetVerdictsFrom(end: number): void {
+    for (const [id, verdict] of this.#verdicts) {
+      if (verdict.configOffset < end) continue;
+      const newest = this.#statuses.get(id)?.verdict;
+      if (newest && newest.configOffset < end) this.#verdicts.set(id, newest);
+      else this.#verdicts.delete(id);
+    }
+  }
+
   #delete(key: string): StatusChange {
+    const name = judgementNameOf(key);
+    if (name !== null) return this.#judgements.delete(name) ? { kind: 'judgement', name } : { kind: 'none' };
     const [, id = ''] = key.split('/');
     if (key === replicationKey(id)) {
       this.#statuses.delete(id);

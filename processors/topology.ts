@@ -19,6 +19,7 @@ export class Topology {
   readonly #table: ReplicationTable;
   readonly #isWanted: (datamart: DatamartKey) => boolean;
   #plan: DatamartPlan = EMPTY_PLAN;
+  #isDecoded = false;
 
   /** `isWanted` tells the datamarts whose mutations are decoded at all: by default those that have a replication. */
   constructor(
@@ -29,6 +30,11 @@ export class Topology {
     this.#decoder = decoder;
     this.#table = table;
     this.#isWanted = isWanted;
+  }
+
+  /** Whether the last record was a mutation of a datamart that has replications, wanted or not: `mutation` holds it. */
+  get isDecoded(): boolean {
+    return this.#isDecoded;
   }
 
   /** The routes of the mutation's datamart. */
@@ -49,9 +55,11 @@ export class Topology {
   /** Processes the value of one record. Never throws on data. `ok` means that at least one route wants it,
    * `not_in_schema` that only replications do whose schema can't hold it. */
   process(value: Buffer | null): TopologyStatus {
+    this.#isDecoded = false;
     if (value === null) return 'tombstone';
     const status = this.#decoder.decode(value, this.mutation, this.#isWanted);
     if (status !== 'ok') return status;
+    this.#isDecoded = true;
     this.#plan = this.#table.plan(this.mutation.datamart);
     const routes = this.#plan.routesOf[this.mutation.docType];
     if (routes && routes.length > 0) return 'ok';

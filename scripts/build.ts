@@ -19,6 +19,6 @@ try {
 }
 mkdirSync(join(dist, 'schemas'), { recursive: true });
 for (const file of readdirSync(join(root, 'schemas'))) {
-  if (file.endsWith('.avsc')) cpSync(join(root, 'schemas', file), join(dist, 'schemas', file));
+  if (/\.(avsc|schema\.json)$/.test(file)) cpSync(join(root, 'schemas', file), join(dist, 'schemas', file));
 }
 chmodSync(join(dist, 'bin.js'), 0o755);

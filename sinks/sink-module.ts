@@ -44,7 +44,7 @@ async function importModule(specifier: string): Promise<unknown> {
 /** What keeps `adapter` from being a `SinkAdapter`, to be put behind its name; null when nothing does. */
 function adapterProblem(adapter: unknown): string | null {
   if (!isObject(adapter)) return ' is not an object';
-  const { type, versions, fields, options, credentials } = adapter;
+  const { type, versions, fields, options, credentials, exclusive } = adapter;
   if (typeof type !== 'string') return '.type is not a string';
   const hasVersions =
     Array.isArray(versions) && versions.length > 0 && versions.every((v) => v === 1 || v === 2);
@@ -60,10 +60,15 @@ function adapterProblem(adapter: unknown): string | null {
   if (typeof credentials !== 'string' || !CREDENTIALS.includes(credentials)) {
     return `.credentials is none of ${CREDENTIALS.join(', ')}`;
   }
+  if (exclusive !== undefined && !isExclusive(exclusive)) return '.exclusive is not {field, value(config)}';
   const missing = ['parseConfig', 'checkCredentials', 'open'].find(
     (name) => typeof adapter[name] !== 'function',
   );
   return missing === undefined ? null : `.${missing} is not a function`;
+}
+
+function isExclusive(value: unknown): boolean {
+  return isObject(value) && typeof value['field'] === 'string' && typeof value['value'] === 'function';
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

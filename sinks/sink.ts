@@ -125,7 +125,10 @@ export interface Sink {
 export interface FieldProblem {
   readonly code: string;
   readonly field: string;
+  /** What is wrong and what helps, complete by itself. Repeats no value. */
   readonly message: string;
+  /** Further words: an example, or where to go on. */
+  readonly hint?: string;
 }
 
 /** The options of a replication that shape its messages. */
@@ -163,7 +166,15 @@ export interface SinkAdapter<Config = unknown> {
   };
   /** Whether `credentials_uri` must be there before activation. */
   readonly credentials: 'required' | 'optional' | 'none';
-  /** Pure: validates the kind's own fields of a record. Returns the typed config, or the first problem. */
+  /**
+   * What no two replications of this kind may share, such as the file that both would write: the text that `value`
+   * makes of a config, as the record's `field` gives it.
+   */
+  readonly exclusive?: { readonly field: string; value(config: Config): string };
+  /**
+   * Pure: validates the kind's own fields of a record, where null stands for absent. Returns the typed config, or the
+   * first problem, as `missing_field` or `invalid_<field>`.
+   */
   parseConfig(
     record: Readonly<Record<string, unknown>>,
   ): { readonly config: Config } | { readonly problem: FieldProblem };

@@ -87,12 +87,17 @@ export class Admission {
     this.#isHeld = true;
   }
 
-  /** Something changed at the destination (credentials, config): the next attempt needn't wait. */
+  /** The destination can be used, as far as is known: admits again after `hold`, and at once. */
   reset(): void {
+    this.#isHeld = false;
+    this.forgetFailures();
+  }
+
+  /** Something changed at the destination (credentials, config): the next attempt needn't wait, unless it is held. */
+  forgetFailures(): void {
     this.#failures = 0;
     this.#isSuspect = false;
     this.#closedUntil = 0;
-    this.#isHeld = false;
     this.#admit();
   }
 

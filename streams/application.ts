@@ -1,3 +1,4 @@
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
 import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
@@ -12,6 +13,7 @@ import { DeadLetters } from './dead-letters.ts';
 import type { Destination } from './destination.ts';
 import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
+import { FileCredentialsWatch } from './file-credentials-watch.ts';
 import { registerGauges } from './gauges.ts';
 import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
@@ -78,6 +80,7 @@ export interface ApplicationOptions {
   readonly topics: {
     readonly mutations: readonly string[];
     readonly replicationConfig: string;
+    readonly replicationCredentials: string;
     readonly replicationStatus: string;
     readonly deadLetters: string;
   };
@@ -90,6 +93,8 @@ export interface ApplicationOptions {
   readonly startFrom: 'earliest' | 'latest';
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
+  /** Of the sealed credentials, still empty. */
+  readonly sealedCredentials: CredentialsTable;
   readonly decoder: MutationDecoder;
   readonly encoders: Readonly<Record<OperationVersion, OperationEncoder>>;
   readonly schemas: SchemaLoader & { close(): Promise<void> };
@@ -130,6 +135,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #pool: SegmentPool;
   readonly #turns: ReplayTurns;
   #detachedLanes = 0;
+  readonly #files: FileCredentialsWatch;
   readonly #destinations: Destinations;
   readonly #assignment: TaskAssignment;
   readonly #consumer: GroupConsumer;
@@ -183,15 +189,24 @@ export class ReplicationApplication implements StreamTaskOwner {
       // Without the lease nobody coordinates: what was left undone meanwhile is taken up.
       this.#control.onClaimed();
     });
+    this.#files = new FileCredentialsWatch({
+      credentials: options.credentials,
+      inUse: () => this.#control.credentialsInUse(),
+      onChanged: (uri) => {
+        this.#control.onFileChanged(uri);
+      },
+      clock,
+      logger,
+    });
     this.#destinations = new Destinations(options.sinks, {
       clock,
       random,
       logger,
       metrics,
-      credentials: options.credentials,
+      credentials: this.#files,
       isActivated: (config) => this.#control.stanceOf(config).state === 'ACTIVE',
-      onFault: (config, failure) => {
-        this.#control.onFault(config, failure);
+      onFault: (config, failure, credentialsVersion) => {
+        this.#control.onFault(config, failure, credentialsVersion);
       },
     });
     this.#deadLetters = new DeadLetters({
@@ -205,11 +220,13 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#control = new ReplicationControl({
       topics: options.topics,
       table: options.table,
+      credentials: options.sealedCredentials,
       reader: this.#tableReader,
       producer: this.#producer,
       destinations: () => this.#destinations,
       tasks: () => this.#assignment.tasks,
       isCoordinator: () => this.#isCoordinator,
+      mayWrite: () => this.#lease.mayStart(),
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
       metrics,
@@ -269,7 +286,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
       held: () => this.#assignment.held,
-      tableLag: () => this.#control.lags,
+      tableLag: () => this.#control.tables.lags,
       stateOf: (config) => this.#control.stateOf(config),
       lostOffsetsOf: ({ id }) => this.#control.lostOffsetsOf(id),
     });
@@ -314,12 +331,14 @@ export class ReplicationApplication implements StreamTaskOwner {
    */
   async start(): Promise<void> {
     await this.#waitForTopics(null);
-    const { replicationStatus, replicationConfig } = this.#options.topics;
-    this.#missing = [`table:${replicationStatus}`, `table:${replicationConfig}`];
+    const { replicationStatus, replicationCredentials, replicationConfig } = this.#options.topics;
+    this.#missing = [replicationStatus, replicationCredentials, replicationConfig].map((t) => `table:${t}`);
     await this.#control.restore();
     const { pins } = this.#control;
     await pins.pin(await this.#waitForTopics(pins.counts));
-    this.#following = this.#control.follow();
+    this.#following = Promise.all([this.#control.follow(), this.#files.follow(this.#stopping.signal)]).then(
+      () => undefined,
+    );
     this.#missing = ['group'];
     this.#transitionTo('REBALANCING');
     await this.#consumer.start(this.#assignment);

@@ -138,6 +138,11 @@ export class CatchUp {
     return [...this.#waiting.keys(), ...this.#passes.flatMap(({ lanes }) => lanes)];
   }
 
+  /** Whether the lane is fed nothing, because its destination admits nothing. */
+  isWaiting(lane: Lane): boolean {
+    return this.#waiting.has(lane);
+  }
+
   /** Serves a detached lane from now on, as soon as its destination admits it. */
   add(lane: Lane): void {
     this.#noteDetached(lane);

@@ -1,4 +1,4 @@
-import { parseCommitMetadata, type CommitMetadata } from './commit-metadata.ts';
+import { parseCommitMetadata, type CommitMetadata, type OwnPosition } from './commit-metadata.ts';
 import type { CommittedOffset, TopicPartition } from './kafka-port.ts';
 
 /** Where a newly assigned partition goes on. */
@@ -50,4 +50,16 @@ export function claimOf(
     isKept: ownTaskId !== null && carried.task === ownTaskId,
     problem: null,
   };
+}
+
+/**
+ * Own positions that a commit carried, each within the log: one beyond its end is of a topic that was made anew while the
+ * group's commits stayed, and goes on at the log's start as the offset does. Pure.
+ */
+export function withinLog(
+  positions: readonly OwnPosition[],
+  { offset, logStart, logEnd }: Pick<CommittedOffset, 'offset' | 'logStart' | 'logEnd'>,
+): readonly OwnPosition[] {
+  const isMadeAnew = offset !== null && offset > logEnd;
+  return positions.map((own) => (isMadeAnew || own.position > logEnd ? { ...own, position: logStart } : own));
 }

@@ -1,5 +1,4 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
-import type { CredentialsResolver } from '../sinks/credentials.ts';
 import {
   SinkError,
   type OperationBatch,
@@ -10,10 +9,9 @@ import {
   type SinkLimits,
 } from '../sinks/sink.ts';
 import { Admission } from './admission.ts';
-import type { Random } from './backoff.ts';
-import type { Clock } from './clock.ts';
 import type { Logger } from './logger.ts';
-import type { EngineMetrics } from './metrics.ts';
+import type { OpenedSink, SinkOrigin } from './opened-sink.ts';
+import { SinkLifecycle, type SinkLifecycleContext } from './sink-lifecycle.ts';
 
 /** PROTOCOL A3: an attempt is cancelled after this (D), and its connection dropped. */
 export const ATTEMPT_DEADLINE_MS = 8_000;
@@ -21,17 +19,14 @@ export const ATTEMPT_DEADLINE_MS = 8_000;
 const SETTLE_MS = 2_000;
 /** A sink that hasn't ended its work this long after its signal is given up. */
 const OVERTIME_MS = 500;
-const CHECK_DEADLINE_MS = 15_000;
-/** An open sink that nobody has used after its activation is closed. */
-const UNUSED_MS = 5_000;
-/** A replication that is paused and activated again in quick succession keeps its client, and is checked once. */
-const KEPT_MS = 10_000;
 const REPEAT_LOG_MS = 60_000;
 /** A destination counts as permanently broken when it has refused so often, at least so far apart (30 s in all). */
 const FAULT_CONFIRMATIONS = 3;
 const FAULT_SPACING_MS = 15_000;
 /** So many records may be rejected with none accepted in between; they are dead letters then. */
 const MOST_REJECTED_IN_A_ROW = 20;
+/** Fields of a config that a sink is opened with and that can change. */
+const OPENED_WITH = ['credentialsUri', 'messageId', 'ordering', 'orderingLanes', 'userPointParent'] as const;
 /** So many failures in a row that may lie in the connection, and the client is made anew. */
 const REBUILD_AFTER_FAILURES = 3;
 const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
@@ -43,16 +38,15 @@ const TRANSPORT_CODES: ReadonlySet<SinkErrorCode> = new Set([
 /** Until the sink is open and says its own. */
 const LIMITS_BEFORE_OPENING: SinkLimits = { maxRecords: 1_000, maxBytes: 900_000, recordOverheadBytes: 64 };
 
-export interface DestinationContext {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly metrics: EngineMetrics;
-  readonly credentials: CredentialsResolver;
+export interface DestinationContext extends SinkLifecycleContext {
   /** Whether the replication's destination was found to work. */
   readonly isActivated: (config: ReplicationConfig) => boolean;
-  /** A permanent fault was confirmed: several times, over half a minute. */
-  readonly onFault: (config: ReplicationConfig, failure: SinkError) => void;
+  /** A permanent fault was confirmed, several times over half a minute, with this version of the credentials. */
+  readonly onFault: (
+    config: ReplicationConfig,
+    failure: SinkError,
+    credentialsVersion: number | null,
+  ) => void;
 }
 
 /** What one partition has at the destination: one attempt at a time, whatever feeds it (PROTOCOL A5). */
@@ -64,43 +58,58 @@ interface Slot {
 /** What can be seen of a destination from outside. */
 export type DestinationState = 'ACTIVATING' | 'ACTIVE' | 'FAILING';
 
+/** What the check of an activation came to. */
+export interface Activation {
+  /** What was wrong, or null. */
+  readonly failure: SinkError | null;
+  /** The version of the sealed credentials that it was made with; null for other ones, or none. */
+  readonly credentialsVersion: number | null;
+}
+
+/** Why the destination fails. */
+export interface DestinationFailure {
+  readonly code: SinkErrorCode;
+  readonly message: string;
+  readonly remedy: string | null;
+}
+
+/** What became of an attempt (null: it wasn't made), and on which sink. */
+interface Attempt {
+  readonly outcome: SendOutcome | null;
+  readonly sink: OpenedSink | null;
+}
+
 /**
- * One replication's open sink on this instance, used by the lanes of all its partitions.
+ * One replication's destination on this instance, used by the lanes of all its partitions.
  *
- * It opens the sink when the first lane has something to send (credentials, client, check), cancels an attempt at its
- * deadline, lets one attempt at a time run per partition (PROTOCOL A5, also across a rebalance that gives the partition
- * back to this instance), and opens it again after the destination itself has refused. It retries nothing: lanes do.
+ * It makes attempts on the sink that serves (`SinkLifecycle` opens it when the first lane has something to send),
+ * cancels one at its deadline, lets one at a time run per partition (PROTOCOL A5, also across a rebalance that gives the
+ * partition back to this instance), and tells faults of the destination from those of records. It retries nothing: lanes
+ * do.
  */
 export class Destination {
   readonly id: string;
-  readonly #adapter: SinkAdapter;
   readonly #context: DestinationContext;
+  readonly #sinks: SinkLifecycle;
   readonly admission: Admission;
   readonly #slots = new Map<string, Slot>();
   readonly #closing = new AbortController();
   #config: ReplicationConfig;
-  #opening: Promise<Sink> | null = null;
-  #sink: Sink | null = null;
-  #checkedMs = 0;
-  #cancelClosing: (() => void) | null = null;
   #state: DestinationState = 'ACTIVATING';
-  #lastFailure: {
-    readonly code: SinkErrorCode;
-    readonly message: string;
-    readonly remedy: string | null;
-  } | null = null;
+  #lastFailure: DestinationFailure | null = null;
   #lastLoggedMs = 0;
   #unlogged = 0;
   #transportFailures = 0;
   #fatalFailures = 0;
   #lastFatalMs = 0;
+  #fatalRevision = 0;
   #rejectedInARow = 0;
 
   constructor(config: ReplicationConfig, adapter: SinkAdapter, context: DestinationContext) {
     this.id = config.id;
     this.#config = config;
-    this.#adapter = adapter;
     this.#context = context;
+    this.#sinks = new SinkLifecycle(config, adapter, context);
     this.admission = new Admission(context.clock, context.random);
     if (!context.isActivated(config)) this.admission.hold();
   }
@@ -114,53 +123,61 @@ export class Destination {
   }
 
   /** Why the destination fails, or null. */
-  get lastFailure(): {
-    readonly code: SinkErrorCode;
-    readonly message: string;
-    readonly remedy: string | null;
-  } | null {
+  get lastFailure(): DestinationFailure | null {
     return this.#lastFailure;
   }
 
   get limits(): SinkLimits {
-    return this.#sink?.limits ?? LIMITS_BEFORE_OPENING;
+    return this.#sinks.serving?.sink.limits ?? LIMITS_BEFORE_OPENING;
   }
 
-  /** Takes a changed config of the same replication; the sink is opened anew when the change matters to it. */
-  async update(config: ReplicationConfig): Promise<void> {
-    const previous = this.#config;
-    this.#config = config;
-    const same = (
-      ['credentialsUri', 'messageId', 'ordering', 'orderingLanes', 'userPointParent'] as const
-    ).every((field) => previous[field] === config[field]);
-    if (same) return;
-    await this.#closeSink();
-    this.admission.reset();
+  /** The version of the sealed credentials that the sink was opened with; null for other ones, none, or no open sink. */
+  get credentialsVersion(): number | null {
+    return this.#sinks.serving?.origin.credentialsVersion ?? null;
   }
 
   /**
-   * Opens the destination and tries it, publishing nothing, unless that was done a moment ago. Resolves with what was
-   * wrong, or null.
+   * Takes a changed config of the same replication. Other credentials are taken as by `renew`; other options once the
+   * attempts in flight have ended. Resolves when the change was seen to. Never rejects.
    */
-  async activate(): Promise<SinkError | null> {
-    if (this.#sink && this.#context.clock.monotonic() - this.#checkedMs < KEPT_MS) return null;
+  async update(config: ReplicationConfig): Promise<void> {
+    const previous = this.#config;
+    this.#config = config;
+    const isSame = OPENED_WITH.every((field) => previous[field] === config[field]);
+    if (isSame) this.#sinks.follow(config);
+    else await this.renew();
+  }
+
+  /**
+   * Called when the credentials have changed. Another sink is opened and checked beside the one that is open; when it
+   * works, nothing new starts on the old one, and once the attempts in flight have ended the new one takes over. When it
+   * doesn't, the old one goes on, a warning says why, and the new credentials are tried again, later and with the next
+   * change. Without an open sink nothing is opened.
+   *
+   * Resolves with why the new credentials don't work, or null. Never rejects. Single flight: a change during a renewal
+   * is seen to as well.
+   */
+  async renew(): Promise<SinkError | null> {
+    this.admission.forgetFailures();
+    const failure = await this.#sinks.renew(this.#config);
+    if (!failure) this.admission.forgetFailures();
+    return failure;
+  }
+
+  /** Opens the destination and tries it, publishing nothing, unless that was done a moment ago. Never rejects. */
+  async activate(): Promise<Activation> {
     try {
-      await this.#open();
-      return null;
+      const { credentialsVersion } = await this.#sinks.activate();
+      return { failure: null, credentialsVersion };
     } catch (error) {
-      return asSinkError(error);
-    } finally {
-      // Nobody may ever send through it on this instance; whoever does opens it again.
-      this.#context.clock.schedule(UNUSED_MS, () => {
-        if (this.#slots.size === 0) void this.#closeSink();
-      });
+      const { credentialsVersion } = this.#sinks.lastTried;
+      return { failure: asSinkError(error), credentialsVersion };
     }
   }
 
   /** The destination was found to work: attempts may start. */
   resume(): void {
-    this.#cancelClosing?.();
-    this.#cancelClosing = null;
+    this.#sinks.keep();
     this.admission.reset();
   }
 
@@ -169,9 +186,7 @@ export class Destination {
     this.admission.hold();
     this.#fatalFailures = 0;
     this.#rejectedInARow = 0;
-    this.#cancelClosing ??= this.#context.clock.schedule(KEPT_MS, () => {
-      void this.#attemptsEnded().then(() => (this.#cancelClosing ? this.#closeSink() : undefined));
-    });
+    this.#sinks.closeSoon();
   }
 
   /** The attempt that is in flight for the partition, or null. */
@@ -202,31 +217,33 @@ export class Destination {
     this.#slots.set(partitionKey, slot);
     const attempt = this.#attempt(batch, slot, mayStart);
     slot.attempt = attempt;
-    const outcome = await attempt;
+    const { outcome, sink } = await attempt;
     slot.attempt = null;
     if (outcome === null) this.admission.giveBack();
-    else this.#note(outcome);
+    else this.#note(outcome, sink);
+    // Only now another may take its place: what is noted is the failure of this one.
+    sink?.release(this.#context.clock.monotonic(), outcome !== null);
     return outcome;
   }
 
   /** Ends the attempts in flight and closes the sink. Idempotent. */
   async close(): Promise<void> {
     this.admission.close();
-    this.#cancelClosing?.();
     this.#closing.abort();
-    await this.#attemptsEnded();
-    await this.#closeSink();
+    await this.#sinks.close();
+    for (const { attempt } of this.#slots.values()) await attempt;
   }
 
-  async #attempt(batch: OperationBatch, slot: Slot, mayStart: () => boolean): Promise<SendOutcome | null> {
+  async #attempt(batch: OperationBatch, slot: Slot, mayStart: () => boolean): Promise<Attempt> {
     const { clock } = this.#context;
     let startedMs: number | null = null;
+    let sink: OpenedSink | null = null;
     let outcome: SendOutcome;
     try {
-      const sink = this.#sink ?? (await this.#open());
-      if (!mayStart() || this.#closing.signal.aborted) return null;
+      sink = this.#sinks.tryTake() ?? (await this.#sinks.take());
+      if (!mayStart() || this.#closing.signal.aborted) return { outcome: null, sink };
       startedMs = clock.monotonic();
-      outcome = await this.#sendInTime(sink, batch);
+      outcome = await this.#sendInTime(sink.sink, batch);
     } catch (error) {
       outcome = { delivered: 0, failure: asSinkError(error) };
     }
@@ -234,7 +251,7 @@ export class Destination {
     if (startedMs !== null && outcome.failure?.isAmbiguous === true) {
       slot.newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;
     }
-    return outcome;
+    return { outcome, sink };
   }
 
   /**
@@ -280,87 +297,7 @@ export class Destination {
     }
   }
 
-  /** Single flight: lanes of several partitions wait for the same opening. */
-  #open(): Promise<Sink> {
-    this.#opening ??= this.#openSink().finally(() => {
-      this.#opening = null;
-    });
-    return this.#opening;
-  }
-
-  async #openSink(): Promise<Sink> {
-    const config = this.#config;
-    // Not AbortSignal.any: Node keeps such a signal for ever when a sink leaves its listener on it.
-    const giveUp = new AbortController();
-    const { signal } = giveUp;
-    const onClosing = (): void => {
-      giveUp.abort();
-    };
-    if (this.#closing.signal.aborted) onClosing();
-    this.#closing.signal.addEventListener('abort', onClosing, { once: true });
-    const cancelDeadline = this.#context.clock.schedule(CHECK_DEADLINE_MS, () => {
-      giveUp.abort(new SinkError('retriable', 'timeout', 'opening the destination took too long'));
-    });
-    let sink: Sink | null = null;
-    try {
-      const credentials =
-        config.credentialsUri === null
-          ? null
-          : (await this.#context.credentials.resolve(config.credentialsUri, signal)).text;
-      sink = await this.#adapter.open({
-        config: config.destination,
-        credentials: this.#checked(credentials),
-        options: {
-          version: config.version,
-          userPointParent: config.userPointParent,
-          messageId: config.messageId,
-          ordering: config.ordering,
-          orderingLanes: config.orderingLanes,
-        },
-      });
-      for (const warning of await sink.check(signal)) {
-        this.#context.logger.warn({ replication_id: this.id }, warning);
-      }
-      signal.throwIfAborted();
-    } catch (error) {
-      await sink?.close();
-      this.#context.metrics.activations.add(1, error instanceof SinkError ? error.code : 'unknown');
-      throw error;
-    } finally {
-      cancelDeadline();
-      this.#closing.signal.removeEventListener('abort', onClosing);
-    }
-    this.#context.metrics.activations.add(1, 'ok');
-    // A check of a newer record opens it anew, beside one that works.
-    this.#rebuild();
-    this.#sink = sink;
-    this.#checkedMs = this.#context.clock.monotonic();
-    return sink;
-  }
-
-  #checked(credentials: string | null): string | null {
-    if (credentials === null) {
-      if (this.#adapter.credentials !== 'required') return null;
-      throw new SinkError('fatal', 'credentials_missing', 'the replication has no credentials', {
-        remedy: 'set credentials_uri',
-      });
-    }
-    const problem = this.#adapter.checkCredentials(credentials, this.#config.destination);
-    if (problem) throw new SinkError('fatal', 'credentials_invalid', problem.message);
-    return credentials;
-  }
-
-  async #attemptsEnded(): Promise<void> {
-    for (const { attempt } of this.#slots.values()) await attempt;
-  }
-
-  async #closeSink(): Promise<void> {
-    const sink = this.#sink;
-    this.#sink = null;
-    await sink?.close();
-  }
-
-  #note({ failure, delivered }: SendOutcome): void {
+  #note({ failure, delivered }: SendOutcome, sink: OpenedSink | null): void {
     // A replication that was deleted meanwhile gets no series again.
     if (this.#closing.signal.aborted) return;
     const { metrics, logger, clock } = this.#context;
@@ -380,28 +317,29 @@ export class Destination {
     this.#state = 'FAILING';
     this.#lastFailure = { code: failure.code, message: failure.message, remedy: failure.remedy };
     this.#transportFailures = TRANSPORT_CODES.has(failure.code) ? this.#transportFailures + 1 : 0;
-    if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) this.#rebuild();
+    if (failure.kind === 'fatal' || this.#transportFailures >= REBUILD_AFTER_FAILURES) {
+      this.#transportFailures = 0;
+      if (sink) this.#sinks.drop(sink);
+    }
     this.#logFailure(failure, isNew, logger, clock.monotonic());
-    if (failure.kind === 'fatal') this.#confirmFault(failure, clock.monotonic());
+    if (failure.kind === 'fatal')
+      this.#confirmFault(failure, sink?.origin ?? this.#sinks.lastTried, clock.monotonic());
     else this.#fatalFailures = 0;
     this.admission.ended({ kind: failure.kind, code: failure.code });
   }
 
-  /** Attempts that were in flight together are one finding: the next can only come after the admission's wait. */
-  #confirmFault(failure: SinkError, now: number): void {
+  /**
+   * Attempts that were in flight together are one finding: the next can only come after the admission's wait. What was
+   * found with credentials or options that are others by now says nothing about these.
+   */
+  #confirmFault(failure: SinkError, { revision, credentialsVersion }: SinkOrigin, now: number): void {
+    if (revision !== this.#fatalRevision) this.#fatalFailures = 0;
+    this.#fatalRevision = revision;
     if (this.#fatalFailures > 0 && now - this.#lastFatalMs < FAULT_SPACING_MS) return;
     this.#lastFatalMs = now;
     this.#fatalFailures += 1;
-    if (this.#fatalFailures === FAULT_CONFIRMATIONS) this.#context.onFault(this.#config, failure);
-  }
-
-  /** The next attempt opens the sink anew; the old one is closed when nothing is in flight on it. */
-  #rebuild(): void {
-    this.#transportFailures = 0;
-    const sink = this.#sink;
-    this.#sink = null;
-    if (!sink) return;
-    void this.#attemptsEnded().then(() => sink.close());
+    if (this.#fatalFailures === FAULT_CONFIRMATIONS)
+      this.#context.onFault(this.#config, failure, credentialsVersion);
   }
 
   /** What is new at once, and the same again once a minute. */

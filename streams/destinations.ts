@@ -1,5 +1,6 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
+import type { SinkError } from '../sinks/sink.ts';
 import { Destination, type DestinationContext } from './destination.ts';
 import { identityOf } from './replication-identity.ts';
 
@@ -39,6 +40,14 @@ export class Destinations {
       await gone?.close();
     }
     if (next && after !== null) await this.#byIdentity.get(after)?.update(next);
+  }
+
+  /**
+   * The replication's credentials have changed (`Destination.renew`). Resolves with why the new ones don't work; null
+   * when they do, or when nothing is open that they would matter to. Never rejects.
+   */
+  async renew(config: ReplicationConfig): Promise<SinkError | null> {
+    return (await this.find(config)?.renew()) ?? null;
   }
 
   /** The replication's destination, if some lane has needed it. */

@@ -77,7 +77,10 @@ export class FanOut {
     const { encoders, pool } = this.#context;
     const logs = new Map<string, SegmentLog>();
     for (const { key: route, version, orderingLanes } of plan.routes) {
-      logs.set(route, previous?.logs.get(route) ?? new SegmentLog(encoders[version], orderingLanes, pool));
+      logs.set(
+        route,
+        previous?.logs.get(route) ?? new SegmentLog(key, encoders[version], orderingLanes, pool),
+      );
     }
     for (const [route, log] of previous?.logs ?? []) if (!logs.has(route)) log.setReaders([]);
     for (const { key: route, replications } of plan.routes) {

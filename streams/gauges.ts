@@ -1,6 +1,7 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { Clock } from './clock.ts';
+import type { TableLag } from './control-tables.ts';
 import type { Destination } from './destination.ts';
 import type { TopicPartition } from './kafka-port.ts';
 import type { EngineMetrics } from './metrics.ts';
@@ -19,7 +20,7 @@ export interface GaugeSources {
   readonly stateOf: (config: ReplicationConfig) => string;
   /** Offsets that retention took before they were delivered, by what the partitions report. */
   readonly lostOffsetsOf: (config: ReplicationConfig) => number;
-  readonly tableLag: () => readonly { readonly topic: string; readonly lag: number }[];
+  readonly tableLag: () => readonly TableLag[];
 }
 
 /** Registers the gauges that show where every partition and replication stands. */
@@ -67,6 +68,11 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
   ]);
   metrics.gauge('table_lag_records', 'Records of a global table not read yet', () =>
     sources.tableLag().map(({ topic, lag }) => ({ labels: { topic }, value: lag })),
+  );
+  metrics.gauge(
+    'table_age_seconds',
+    'Seconds since a global table was last read: high while it can’t be',
+    () => sources.tableLag().map(({ topic, ageMs }) => ({ labels: { topic }, value: ageMs / 1_000 })),
   );
   metrics.gauge('replication_state', 'The state of each replication, as 1', () =>
     [...sources.table.all()].map((config) => ({

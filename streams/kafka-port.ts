@@ -70,8 +70,8 @@ export interface GroupListener {
   /** The group is about to rebalance: the partitions may have another owner soon. Called synchronously. */
   onRebalancing(): void;
   /**
-   * The member is about to join anew: it does so when this resolves, or after the attempts' deadline. Nothing may start
-   * from the call on (PROTOCOL A3).
+   * The member is about to join anew, or to leave because its consumer has crashed: it does so when this resolves.
+   * Nothing may start from the call on (PROTOCOL A3).
    */
   beforeRejoin(): Promise<void>;
   /** The coordinator has answered a heartbeat or sync of this member; `sentAt` is when that was written. */
@@ -88,13 +88,15 @@ export interface ConsumerCrash {
   readonly error: Error;
   /** True when another consumer would come to the same end: what is in the log can't be read. */
   readonly isHopeless: boolean;
+  /** True when it lies with Kafka, which may be away: another consumer is right as soon as it is back. */
+  readonly isTransient: boolean;
 }
 
 /** This instance's membership in the consumer group on the mutation topics. */
 export interface GroupConsumer {
   /** Joins the group and fetches until `stop`. */
   start(listener: GroupListener): Promise<void>;
-  /** Sets the next offset to fetch and starts fetching. */
+  /** Sets the next offset to fetch and starts fetching. This and the next two do nothing outside of the group. */
   resumeAt(partition: TopicPartition, offset: number): void;
   pause(partition: TopicPartition): void;
   resume(partition: TopicPartition): void;
@@ -123,10 +125,20 @@ export interface ProducedRecord {
   readonly timestamp?: number;
 }
 
+/** Where records of one `send` were stored, one after another. */
+export interface StoredBatch {
+  readonly partition: number;
+  /** Of the first of them. */
+  readonly baseOffset: number;
+}
+
 /** Stores records with acknowledgement by all in-sync replicas, in one try; the retry loops are the callers'. */
 export interface Producer {
-  /** Resolves when all are stored. Rejects with `RecordTooLargeError` when the topic refuses one for its size. */
-  send(topic: string, records: readonly ProducedRecord[]): Promise<void>;
+  /**
+   * Resolves when all are stored, and says where. Rejects with `RecordTooLargeError` when the topic refuses one for its
+   * size.
+   */
+  send(topic: string, records: readonly ProducedRecord[]): Promise<readonly StoredBatch[]>;
   close(): Promise<void>;
 }
 

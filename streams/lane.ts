@@ -1,4 +1,5 @@
 import { assertNever } from '../schemas/assert-never.ts';
+import type { DatamartKey } from '../schemas/mutation.ts';
 import type { SendOutcome, SinkError } from '../sinks/sink.ts';
 import type { Applicant } from './admission.ts';
 import type { Clock } from './clock.ts';
@@ -91,6 +92,10 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   get destination(): Destination {
     return this.#destination;
+  }
+
+  get datamart(): DatamartKey {
+    return this.#destination.config.datamart;
   }
 
   /** True while nothing is queued and nothing in flight. */
@@ -206,6 +211,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#fedTo = offset;
     this.#fedTimestamp = timestamp ?? this.#fedTimestamp;
     this.#outcomeOpen = null;
+  }
+
+  /** The first record that the detached lane hasn't been fed had this Kafka timestamp. */
+  backlogSince(timestamp: number): void {
+    if (this.isDetached) this.#fedTimestamp = timestamp;
   }
 
   /** A slot at the destination for the detached lane's next attempt, which holds it until it has something to send. */

@@ -1,11 +1,20 @@
 import type { ReplicationConfig } from '../processors/replication-config.ts';
+import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { OwnPosition, OwnPositionKind } from './commit-metadata.ts';
 import type { Destinations } from './destinations.ts';
 import { Lane, type LaneContext, type LaneOwner } from './lane.ts';
 import { identityHash, identityOf } from './replication-identity.ts';
+import { SeenMutations } from './seen-mutations.ts';
 
 export interface LanesContext extends LaneContext {
   readonly destinations: Destinations;
+  readonly table: ReplicationTable;
+}
+
+/** What the lanes need of their task. */
+export interface LanesOwner extends LaneOwner {
+  /** The next offset that will be dispatched. */
+  readonly position: number;
 }
 
 /** A replication that nothing is sent to. */
@@ -50,6 +59,8 @@ interface Entry {
   keepsPosition: boolean;
   /** The gap that isn't durable yet: its start travels with the commits until it is. */
   openGap: Gap | null;
+  /** From this offset on the task has looked at every mutation of the replication's datamart. */
+  lookedFrom: number;
 }
 
 /**
@@ -61,12 +72,14 @@ interface Entry {
  * unchanged.
  */
 export class Lanes {
+  /** The mutations that the task has dispatched. */
+  readonly seen = new SeenMutations();
   readonly #context: LanesContext;
-  readonly #owner: LaneOwner;
+  readonly #owner: LanesOwner;
   readonly #entries = new Map<string, Entry>();
   #unknown: readonly OwnPosition[] = [];
 
-  constructor(context: LanesContext, owner: LaneOwner) {
+  constructor(context: LanesContext, owner: LanesOwner) {
     this.#context = context;
     this.#owner = owner;
   }
@@ -165,7 +178,50 @@ export class Lanes {
       served,
       keepsPosition: false,
       openGap: null,
+      lookedFrom: previous?.lookedFrom ?? this.#owner.position,
     });
+  }
+
+  /**
+   * Moves positions up to the task's where nothing between was for their replication: of those that are parked, and of
+   * detached lanes that are fed nothing (`isWaiting`).
+   */
+  moveOverUnwanted(isWaiting: (lane: Lane) => boolean): void {
+    const to = this.#owner.position;
+    const now = this.#context.clock.now();
+    for (const entry of this.#entries.values()) {
+      const { served, openGap } = entry;
+      if (openGap || !this.#hasMissedNothing(entry, to)) continue;
+      if (served instanceof Lane) {
+        if (served.isDetached && isWaiting(served)) served.fed(to, now);
+      } else if (served instanceof ParkedLane) {
+        if (served.lane.request === null) served.lane.fed(to, now);
+      } else entry.served = { kind: served.kind, position: to, sinceMs: now };
+    }
+  }
+
+  /** What waits at this position was stored then, in ms since 1970 UTC. */
+  backlogSince(position: number, timestamp: number): void {
+    for (const entry of this.#entries.values()) {
+      const { served } = entry;
+      if (served.position !== position) continue;
+      if (served instanceof Lane) served.backlogSince(timestamp);
+      else if (served instanceof ParkedLane) served.lane.backlogSince(timestamp);
+      else entry.served = { ...served, sinceMs: timestamp };
+    }
+  }
+
+  /** Retention took what the task would have dispatched below `offset`: nobody knows what was there. */
+  skipped(offset: number): void {
+    for (const entry of this.#entries.values()) entry.lookedFrom = offset;
+  }
+
+  /** Whether everything from the entry's position to `to` was looked at and none of it is for the replication. */
+  #hasMissedNothing({ config, served, lookedFrom }: Entry, to: number): boolean {
+    const { position } = served;
+    if (position === null || position >= to || position < lookedFrom) return false;
+    const { datamart, filter } = this.#context.table.get(config.id) ?? config;
+    return !this.seen.hasSince(position, datamart, filter);
   }
 
   /** Forgets lane and position: deleted, or to follow the live mutations from now on. */
@@ -231,13 +287,14 @@ export class Lanes {
   }
 
   #serve(config: ReplicationConfig, lane: Lane): void {
-    const hash = identityHash(config);
+    const previous = this.#entries.get(identityOf(config));
     this.#entries.set(identityOf(config), {
       config,
-      hash,
+      hash: identityHash(config),
       served: lane,
       keepsPosition: false,
       openGap: null,
+      lookedFrom: previous?.lookedFrom ?? this.#owner.position,
     });
   }
 }

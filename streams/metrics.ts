@@ -63,6 +63,7 @@ export class EngineMetrics {
   readonly rebalances = new CounterFamily([]);
   readonly restarts = new CounterFamily([]);
   readonly detaches = new CounterFamily(['replication_id']);
+  readonly catchUps = new CounterFamily(['replication_id']);
   readonly lostOffsets = new CounterFamily(['replication_id']);
   /** Delivered operations by document type and operation: `docType * 2 + op`. */
   readonly documents = new Float64Array(DOCUMENT_TYPES.length * OPERATION_NAMES.length);
@@ -82,9 +83,10 @@ export class EngineMetrics {
     );
     this.#counter('offset_resets_total', 'Times a position was outside the log', this.offsetResets);
     this.#counter('activations_total', 'Destinations opened and checked, by outcome', this.activations);
-    this.#counter('rebalances_total', 'Rebalances of the consumer group seen', this.rebalances);
+    this.#counter('rebalances_total', 'Times this instance was assigned partitions anew', this.rebalances);
     this.#counter('restarts_total', 'Restarts of the consumer', this.restarts);
     this.#counter('detaches_total', 'Times a partition stopped waiting for a replication', this.detaches);
+    this.#counter('catch_ups_total', 'Times a replication came back to the live mutations', this.catchUps);
     this.#counter(
       'lost_offsets_total',
       'Offsets that retention took before a replication had them',
@@ -130,6 +132,7 @@ export class EngineMetrics {
       this.publishRequests,
       this.retries,
       this.detaches,
+      this.catchUps,
       this.lostOffsets,
     ])
       family.remove('replication_id', id);

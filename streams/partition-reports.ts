@@ -31,7 +31,7 @@ export class PartitionReports {
   /** Writes what changed since the last call, and takes back what no longer holds. */
   refresh(tasks: Iterable<StreamTask>): void {
     const { status, clock } = this.#options;
-    const now = clock.now();
+    const now = clock.monotonic();
     for (const task of tasks) {
       const { topic, partition } = task.scope;
       const reports = task.replications.reports();
@@ -51,9 +51,8 @@ export class PartitionReports {
   store(report: PartitionReport): Promise<boolean> {
     const { writer, clock, owner, generation } = this.#options;
     const key = partitionKey(report.replicationId, report.topic, report.partition);
-    const now = clock.now();
-    this.#written.set(key, { report, atMs: now });
-    return writer.write(key, writePartitionReport(report, owner, generation(), now));
+    this.#written.set(key, { report, atMs: clock.monotonic() });
+    return writer.write(key, writePartitionReport(report, owner, generation(), clock.now()));
   }
 
   #takeBack(id: string, topic: string, partition: number): void {

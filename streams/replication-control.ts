@@ -1,17 +1,21 @@
+import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
-import type { ReplicationTable } from '../processors/replication-table.ts';
-import { StateTooNewError, type PartitionReport } from '../processors/status-record.ts';
-import { StatusTable } from '../processors/status-table.ts';
+import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
+import type { PartitionReport } from '../processors/status-record.ts';
+import type { StatusTable } from '../processors/status-table.ts';
+import { schemeOf, type CredentialsRequest } from '../sinks/credentials.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import type { CommitMetadata, OwnPosition } from './commit-metadata.ts';
+import { ConfigJudgements } from './config-judgements.ts';
+import { ControlTables } from './control-tables.ts';
+import { CredentialsShredding } from './credentials-shredding.ts';
 import type { Destinations } from './destinations.ts';
-import { FatalStreamsError } from './errors.ts';
-import { GlobalTable } from './global-table.ts';
-import type { ConsumedRecord, PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
+import type { FatalStreamsError } from './errors.ts';
+import type { PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import { PartitionPins } from './partition-pins.ts';
@@ -25,14 +29,21 @@ import type { StreamTask } from './stream-task.ts';
 const REPORT_EVERY_MS = 1_000;
 
 export interface ReplicationControlOptions {
-  readonly topics: { readonly replicationConfig: string; readonly replicationStatus: string };
+  readonly topics: {
+    readonly replicationConfig: string;
+    readonly replicationCredentials: string;
+    readonly replicationStatus: string;
+  };
   readonly table: ReplicationTable;
+  readonly credentials: CredentialsTable;
   readonly reader: PartitionReader;
   readonly producer: Producer;
   readonly destinations: () => Destinations;
   readonly tasks: () => Iterable<StreamTask>;
   /** Whether this instance owns partition 0 of the first mutation topic. */
   readonly isCoordinator: () => boolean;
+  /** Whether the lease holds: what this instance sees of its partitions may be told. */
+  readonly mayWrite: () => boolean;
   readonly generation: () => number;
   /** Names this instance in reports. */
   readonly instance: string;
@@ -55,10 +66,10 @@ export interface ReplicationControlOptions {
  */
 export class ReplicationControl {
   readonly #options: ReplicationControlOptions;
-  readonly #status = new StatusTable();
-  readonly #configTable: GlobalTable;
-  readonly #statusTable: GlobalTable;
+  readonly #tables: ControlTables;
   readonly #states: ReplicationStates;
+  readonly #judgements: ConfigJudgements;
+  readonly #shredding: CredentialsShredding;
   readonly #reports: PartitionReports;
   readonly pins: PartitionPins;
   /** Own positions that are too many for a commit. */
@@ -66,18 +77,40 @@ export class ReplicationControl {
 
   constructor(options: ReplicationControlOptions) {
     this.#options = options;
-    const { topics, table, reader, producer, clock, random, logger, signal } = options;
-    const writer = new StatusWriter({
-      topic: topics.replicationStatus,
-      producer,
+    const { topics, table, credentials, reader, producer, clock, random, logger, signal } = options;
+    const writerOf = (topic: string): StatusWriter =>
+      new StatusWriter({ topic, producer, clock, random, logger, signal: options.writing });
+    const writer = writerOf(topics.replicationStatus);
+    this.#tables = new ControlTables({
+      topics,
+      replications: table,
+      credentials,
+      reader,
       clock,
       random,
       logger,
-      signal: options.writing,
+      listener: {
+        takeStatus: (key, value) => this.#takeStatus(key, value),
+        onStatus: (change) => {
+          if (change.kind === 'judgement') this.#judgements.onStored(change.name);
+          else if (change.kind !== 'none') this.#states.onStatusChanged(change.id);
+        },
+        onConfig: (change) => {
+          this.#onConfig(change);
+        },
+        onJudged: (name) => {
+          this.#judgements.onJudged(name);
+        },
+        onCredentials: (id) => {
+          this.#onCredentials(id);
+        },
+        onFatal: options.onFatal,
+      },
     });
+    const { status } = this.#tables;
     this.#states = new ReplicationStates({
       table,
-      status: this.#status,
+      status,
       writer,
       destinations: options.destinations,
       clock,
@@ -85,60 +118,67 @@ export class ReplicationControl {
       logger,
       signal,
       isCoordinator: options.isCoordinator,
+      credentialsVersionOf: ({ id, credentialsUri }) =>
+        credentialsUri !== null && schemeOf(credentialsUri) === 'sealed' ? credentials.versionOf(id) : null,
       onStance: (config, stance) => {
         this.#onStance(config, stance);
       },
     });
+    this.#judgements = new ConfigJudgements({
+      table,
+      status,
+      writer,
+      isCoordinator: options.isCoordinator,
+      progress: () => this.#tables.configProgress,
+    });
+    this.#shredding = new CredentialsShredding({
+      replications: table,
+      credentials,
+      writer: writerOf(topics.replicationCredentials),
+      isCoordinator: options.isCoordinator,
+      caughtUp: () => this.#tables.caughtUp(signal),
+    });
     this.lists = new PositionLists(writer);
     this.pins = new PartitionPins(writer);
     this.#reports = new PartitionReports({
-      status: this.#status,
+      status,
       writer,
       clock,
       owner: options.instance,
       generation: options.generation,
     });
-    const follow = (topic: string, apply: (record: ConsumedRecord) => void): GlobalTable =>
-      new GlobalTable({ topic, reader, clock, random, logger, apply });
-    this.#configTable = follow(topics.replicationConfig, (record) => {
-      this.#applyConfig(record);
-    });
-    this.#statusTable = follow(topics.replicationStatus, (record) => {
-      this.#applyStatus(record);
-    });
   }
 
-  /** Records that the tables haven't read yet. */
-  get lags(): readonly { readonly topic: string; readonly lag: number }[] {
-    const { topics } = this.#options;
-    return [
-      { topic: topics.replicationConfig, lag: this.#configTable.lag },
-      { topic: topics.replicationStatus, lag: this.#statusTable.lag },
-    ];
+  /** The tables that are followed; others may look at them. */
+  get tables(): ControlTables {
+    return this.#tables;
   }
 
   /** Reads the tables to their ends, the observed state first. Rejects when that takes too long. */
   async restore(): Promise<void> {
-    const { signal } = this.#options;
-    await this.#statusTable.restore(signal);
-    await this.#configTable.restore(signal);
+    await this.#tables.restore(this.#options.signal);
   }
 
   /** Follows the tables and reports, until the application stops. Never rejects. */
   async follow(): Promise<void> {
-    const { signal } = this.#options;
-    await Promise.all([this.#statusTable.follow(signal), this.#configTable.follow(signal), this.#report()]);
+    await Promise.all([this.#tables.follow(this.#options.signal), this.#report()]);
   }
 
   /** Resolves when everything that is in the topics now was applied. */
   async caughtUp(): Promise<void> {
-    const { signal } = this.#options;
-    await Promise.all([this.#statusTable.caughtUp(signal), this.#configTable.caughtUp(signal)]);
+    await this.#tables.caughtUp(this.#options.signal);
   }
 
   /** Partitions were claimed: a new coordinator does what is left to do. */
   onClaimed(): void {
-    if (this.#options.isCoordinator()) this.#states.onCoordinator();
+    if (!this.#options.isCoordinator()) return;
+    this.#judgements.onCoordinator();
+    this.#states.onCoordinator();
+    this.#shredding.onCoordinator();
+  }
+
+  get #status(): StatusTable {
+    return this.#tables.status;
   }
 
   stateOf(config: ReplicationConfig): ReplicationState {
@@ -163,8 +203,7 @@ export class ReplicationControl {
    * gone, what was last reported (PROTOCOL A1). Throws when the named list isn't there.
    */
   carriedBy({ at, offset, carried, isNew }: Claim): CommitMetadata {
-    if (carried.isReadable) return this.lists.resolve(at, carried);
-    if (isNew) return carried;
+    if (!isNew && carried.isReadable) return this.lists.resolve(at, carried);
     const x: OwnPosition[] = [];
     for (const config of this.#options.table.all()) {
       const report = this.#status.report(config.id, at.topic, at.partition);
@@ -180,17 +219,46 @@ export class ReplicationControl {
     return this.#reports.store(report);
   }
 
-  /** A permanent fault of a destination was confirmed on this instance. */
-  onFault(config: ReplicationConfig, failure: SinkError): void {
+  /** A permanent fault of a destination was confirmed on this instance, with these credentials. */
+  onFault(config: ReplicationConfig, failure: SinkError, credentialsVersion: number | null): void {
     const current = this.#options.table.get(config.id);
     if (current && identityOf(current) === identityOf(config))
-      void this.#states.destinationFailed(current, failure);
+      void this.#states.destinationFailed(current, failure, credentialsVersion);
+  }
+
+  /** Credentials that this instance looks after: of its destinations, and of those in ERROR that it would check again. */
+  *credentialsInUse(): Generator<CredentialsRequest> {
+    const { destinations, table, isCoordinator } = this.#options;
+    const configs = new Set([...destinations().all()].map(({ config }) => config));
+    if (isCoordinator())
+      for (const config of table.all()) if (this.stateOf(config) === 'ERROR') configs.add(config);
+    for (const { id, datamartId, credentialsUri } of configs)
+      if (credentialsUri !== null) yield { uri: credentialsUri, replicationId: id, datamartId };
+  }
+
+  /** The content of a `file:` has changed. */
+  onFileChanged(uri: string): void {
+    const { table, clock } = this.#options;
+    for (const config of table.all())
+      if (config.credentialsUri === uri) this.#onOtherCredentials(config, clock.now());
+  }
+
+  /** Sealed credentials were uploaded, or are gone. */
+  #onCredentials(id: string): void {
+    this.#shredding.onCredentials(id);
+    const config = this.#options.table.get(id);
+    if (config?.credentialsUri === `sealed:${id}`) this.#onOtherCredentials(config, null);
+  }
+
+  #onOtherCredentials(config: ReplicationConfig, seenMs: number | null): void {
+    void this.#options.destinations().find(config)?.renew();
+    this.#states.onCredentialsChanged(config, seenMs);
   }
 
   async #report(): Promise<void> {
-    const { clock, signal, tasks } = this.#options;
+    const { clock, signal, tasks, mayWrite } = this.#options;
     while (!signal.aborted) {
-      this.#reports.refresh(tasks());
+      if (mayWrite()) this.#reports.refresh(tasks());
       await sleep(clock, REPORT_EVERY_MS, signal);
     }
   }
@@ -202,36 +270,23 @@ export class ReplicationControl {
     else destination?.suspend();
   }
 
-  #applyStatus(record: ConsumedRecord): void {
-    const key = record.key?.toString('utf8') ?? '';
-    if (this.lists.apply(key, record.value)) return;
-    if (this.pins.apply(key, record.value)) {
-      this.#options.onPinned();
-      return;
-    }
-    try {
-      const change = this.#status.apply(key, record.value);
-      if (change.kind !== 'none') this.#states.onStatusChanged(change.id);
-    } catch (error) {
-      if (!(error instanceof StateTooNewError)) throw error;
-      this.#options.onFatal(new FatalStreamsError(error.message, { cause: error }));
-    }
+  /** Lists of positions and partition counts, which are the processor's own. */
+  #takeStatus(key: string, value: Buffer | null): boolean {
+    if (this.lists.apply(key, value)) return true;
+    if (!this.pins.apply(key, value)) return false;
+    this.#options.onPinned();
+    return true;
   }
 
-  #applyConfig(record: ConsumedRecord): void {
+  #onConfig(change: Exclude<TableChange, { kind: 'unchanged' }>): void {
     const { table, metrics, logger, tasks } = this.#options;
-    const id = record.key?.toString('utf8') ?? '';
-    const change = table.apply(id, record.value, record.offset);
     if (change.kind === 'refused') {
-      const { code, field, message } = change.problem;
+      const { offset, problem } = change;
+      const { code, field, message } = problem;
       metrics.configRefused.add(1, code);
-      logger.warn(
-        { offset: record.offset, code, field },
-        `a record of the control topic is refused: ${message}`,
-      );
+      logger.warn({ offset, code, field }, `a record of the control topic is refused: ${message}`);
       return;
     }
-    if (change.kind === 'unchanged') return;
     const { previous, next } = change;
     if (previous && !next) metrics.forgetReplication(previous.id);
     if (previous && (!next || identityOf(previous) !== identityOf(next)))
@@ -240,9 +295,11 @@ export class ReplicationControl {
       .destinations()
       .apply(previous, next)
       .catch((error: unknown) => {
+        const id = (next ?? previous)?.id;
         logger.warn({ replication_id: id, error }, 'closing a destination failed');
       });
     this.#states.onConfigChanged(previous, next);
+    if (previous && !next) this.#shredding.onDeleted(previous.id);
     for (const config of new Set([previous, next])) {
       if (!config) continue;
       const plan = table.plan(config.datamart);

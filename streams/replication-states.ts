@@ -38,6 +38,8 @@ export interface ReplicationStatesOptions {
   readonly signal: AbortSignal;
   /** Whether this instance owns partition 0 of the first mutation topic: then it checks and writes for all. */
   readonly isCoordinator: () => boolean;
+  /** The version of the replication's sealed credentials; null without. */
+  readonly credentialsVersionOf: (config: ReplicationConfig) => number | null;
   /** A replication is to be served otherwise from now on. */
   readonly onStance: (config: ReplicationConfig, stance: Stance) => void;
 }
@@ -60,10 +62,11 @@ export class ReplicationStates {
   readonly #options: ReplicationStatesOptions;
   readonly #states = new Map<string, { readonly state: ReplicationState; readonly sinceMs: number }>();
   readonly #stances = new Map<string, Stance['state']>();
-  readonly #checking = new Map<string, number>();
+  /** By id, what is being checked: `attemptOf`. */
+  readonly #checking = new Map<string, string>();
   /** Verdicts of this instance that the status table doesn't hold yet: what is written meanwhile must not lose them. */
   readonly #decided = new Map<string, Verdict>();
-  #toCheck: ReplicationConfig[] = [];
+  #toCheck: Check[] = [];
 
   constructor(options: ReplicationStatesOptions) {
     this.#options = options;
@@ -71,13 +74,14 @@ export class ReplicationStates {
 
   /** The state of each replication of the table. */
   stateOf(config: ReplicationConfig): ReplicationState {
-    return replicationState(config, this.#options.status.verdict(config.id), this.#isDetached(config.id));
+    const verdict = this.#options.status.verdict(config.id);
+    return replicationState(config, verdict, this.#versionOf(config), this.#isDetached(config.id));
   }
 
   /** How tasks are to treat the replication. */
   stanceOf(config: ReplicationConfig): Stance {
     const verdict = this.#options.status.verdict(config.id);
-    const state = replicationState(config, verdict, false) as Stance['state'];
+    const state = replicationState(config, verdict, this.#versionOf(config), false) as Stance['state'];
     return {
       state,
       isActivationFailed: state === 'ERROR' && verdict?.failure?.reason === 'activation_failed',
@@ -99,10 +103,20 @@ export class ReplicationStates {
   onStatusChanged(id: string): void {
     const { table, status } = this.#options;
     const [stored, decided] = [status.verdict(id), this.#decided.get(id)];
-    if (stored && decided && stored.configOffset >= decided.configOffset) this.#decided.delete(id);
+    if (stored && decided && strongerVerdict(stored, decided) === stored) this.#decided.delete(id);
     const config = table.get(id);
     if (config) this.#refresh(config);
     else this.#coordinate(id);
+  }
+
+  /**
+   * The replication has other credentials: they end an ERROR, once they are found to work. `seenMs` is given for those
+   * that have no version of their own (`file:`).
+   */
+  onCredentialsChanged(config: ReplicationConfig, seenMs: number | null): void {
+    if (seenMs === null) this.#refresh(config);
+    else if (this.#options.isCoordinator() && this.stateOf(config) === 'ERROR')
+      this.#check({ config, credentialsVersion: seenMs });
   }
 
   /** This instance has become the coordinator, or the tables were read: does what is left to do. */
@@ -113,11 +127,17 @@ export class ReplicationStates {
   }
 
   /** A permanent fault of the destination was confirmed. Resolves when all instances can know. */
-  destinationFailed(config: ReplicationConfig, failure: SinkError): Promise<boolean> {
+  destinationFailed(
+    config: ReplicationConfig,
+    failure: SinkError,
+    credentialsVersion: number | null,
+  ): Promise<boolean> {
     const { code, message, remedy } = failure;
     return this.#writeVerdict(config, {
       configOffset: config.offset,
-      credentialsVersion: null,
+      // A file has no version: what is known of it so far is outweighed.
+      credentialsVersion:
+        credentialsVersion ?? this.#options.status.verdict(config.id)?.credentialsVersion ?? null,
       failure: { reason: 'destination_failed', code, message, remedy },
     });
   }
@@ -140,12 +160,14 @@ export class ReplicationStates {
   }
 
   #note(id: string, state: ReplicationState): void {
-    const { clock, logger } = this.#options;
+    const { clock, logger, status } = this.#options;
     const previous = this.#states.get(id)?.state;
     if (previous === state) return;
+    const stored = previous === undefined ? status.status(id) : null;
+    const sinceMs = stored?.state === state && stored.since > 0 ? stored.since : clock.now();
     if (previous && !REPLICATION_TRANSITIONS[previous].includes(state))
       logger.error({ replication_id: id }, `a replication went from ${previous} to ${state}`);
-    this.#states.set(id, { state, sinceMs: clock.now() });
+    this.#states.set(id, { state, sinceMs });
     logger.info({ replication_id: id, state }, `replication: ${previous ?? 'new'} → ${state}`);
   }
 
@@ -165,14 +187,16 @@ export class ReplicationStates {
       return;
     }
     const verdict = this.#verdictToWrite(config);
-    const state = replicationState(config, verdict, this.#isDetached(id));
-    if (state === 'ACTIVATING') this.#check(config);
+    const credentialsVersion = this.#versionOf(config);
+    const state = replicationState(config, verdict, credentialsVersion, this.#isDetached(id));
+    if (state === 'ACTIVATING') this.#check({ config, credentialsVersion });
     const written = status.status(id);
     const lostOffsets = this.lostOffsetsOf(id);
     const isSame =
       written?.state === state &&
       written.lostOffsets === lostOffsets &&
-      (written.verdict?.configOffset ?? null) === (verdict?.configOffset ?? null);
+      (written.verdict?.configOffset ?? null) === (verdict?.configOffset ?? null) &&
+      (written.verdict?.credentialsVersion ?? null) === (verdict?.credentialsVersion ?? null);
     if (isSame) return;
     void this.#write({ replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets });
   }
@@ -180,7 +204,7 @@ export class ReplicationStates {
   #verdictToWrite(config: ReplicationConfig): Verdict | null {
     const [stored, decided] = [this.#options.status.verdict(config.id), this.#decided.get(config.id)];
     const known = stored && decided ? strongerVerdict(stored, decided) : (decided ?? stored);
-    const verdict = known && verdictFor(config, known);
+    const verdict = known && verdictFor(config, known, this.#versionOf(config));
     return verdict && { ...verdict, configOffset: config.offset };
   }
 
@@ -204,35 +228,45 @@ export class ReplicationStates {
     });
   }
 
-  #check(config: ReplicationConfig): void {
-    if (this.#checking.get(config.id) === config.offset) return;
-    this.#checking.set(config.id, config.offset);
-    this.#toCheck.push(config);
+  #versionOf(config: ReplicationConfig): number | null {
+    return this.#options.credentialsVersionOf(config);
+  }
+
+  #check(check: Check): void {
+    const { id } = check.config;
+    if (this.#checking.get(id) === nameOf(check)) return;
+    this.#checking.set(id, nameOf(check));
+    this.#toCheck.push(check);
     if (this.#checking.size - this.#toCheck.length < CHECKS_AT_ONCE) void this.#runChecks();
   }
 
   async #runChecks(): Promise<void> {
-    for (let config = this.#toCheck.shift(); config; config = this.#toCheck.shift()) {
-      await this.#activate(config);
-      if (this.#checking.get(config.id) === config.offset) this.#checking.delete(config.id);
+    for (let check = this.#toCheck.shift(); check; check = this.#toCheck.shift()) {
+      const { id } = check.config;
+      await this.#activate(check);
+      if (this.#checking.get(id) === nameOf(check)) this.#checking.delete(id);
     }
   }
 
   /** Tries until the destination is found to work, or to refuse. */
-  async #activate(config: ReplicationConfig): Promise<void> {
+  async #activate({ config, credentialsVersion }: Check): Promise<void> {
     const { table, destinations, clock, random, logger, signal, isCoordinator } = this.#options;
+    const version = this.#versionOf(config);
     const isCurrent = (): boolean =>
-      !signal.aborted && isCoordinator() && table.get(config.id)?.offset === config.offset;
-    const startedMs = clock.now();
+      !signal.aborted &&
+      isCoordinator() &&
+      table.get(config.id)?.offset === config.offset &&
+      this.#versionOf(config) === version;
+    const startedMs = clock.monotonic();
     for (let attempt = 0; isCurrent(); attempt += 1) {
-      const failure = await destinations().of(config).activate();
+      const { failure, credentialsVersion: tried } = await destinations().of(config).activate();
       if (!isCurrent()) return;
       const mayAppear =
-        failure?.code === 'credentials_missing' && clock.now() - startedMs < CREDENTIALS_GRACE_MS;
+        failure?.code === 'credentials_missing' && clock.monotonic() - startedMs < CREDENTIALS_GRACE_MS;
       if (!failure || (failure.kind === 'fatal' && !mayAppear)) {
         const verdict: Verdict = {
           configOffset: config.offset,
-          credentialsVersion: null,
+          credentialsVersion: tried ?? credentialsVersion,
           failure: failure && {
             reason: 'activation_failed',
             code: failure.code,
@@ -248,4 +282,14 @@ export class ReplicationStates {
       await sleep(clock, backoffMs(Math.min(attempt, 6), false, random), signal);
     }
   }
+}
+
+/** One record with one version of its credentials, to be tried. */
+interface Check {
+  readonly config: ReplicationConfig;
+  readonly credentialsVersion: number | null;
+}
+
+function nameOf({ config, credentialsVersion }: Check): string {
+  return `${config.offset}/${credentialsVersion ?? ''}`;
 }

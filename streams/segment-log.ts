@@ -1,5 +1,5 @@
 import { murmur2 } from '../schemas/murmur2.ts';
-import type { MutationView } from '../schemas/mutation.ts';
+import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder } from '../schemas/operation-encoder.ts';
 import type { SegmentLender } from './segment-pool.ts';
 import { Segment, type RecordOrigin } from './segment.ts';
@@ -9,6 +9,8 @@ const GROWTH = 8;
 
 /** Reads the segments of a log, in order: a replication's lane. */
 export interface SegmentReader {
+  /** Whose operations it may read. */
+  readonly datamart: DatamartKey;
   /** A segment of `log` begins; the reader is one of its owners and releases it when it needs it no more. */
   enqueue(segment: Segment, log: SegmentLog): void;
   /** The segment is sealed: a reader that is through with it lets it go. */
@@ -25,6 +27,7 @@ export interface SegmentReader {
  * route holds no memory.
  */
 export class SegmentLog {
+  readonly #datamart: DatamartKey;
   readonly #encoder: OperationEncoder;
   readonly #orderingLanes: number;
   readonly #pool: SegmentLender;
@@ -32,7 +35,8 @@ export class SegmentLog {
   #readers: readonly SegmentReader[] = [];
   #nextBytes = SMALLEST_SEGMENT_BYTES;
 
-  constructor(encoder: OperationEncoder, orderingLanes: number, pool: SegmentLender) {
+  constructor(datamart: DatamartKey, encoder: OperationEncoder, orderingLanes: number, pool: SegmentLender) {
+    this.#datamart = datamart;
     this.#encoder = encoder;
     this.#orderingLanes = orderingLanes;
     this.#pool = pool;
@@ -44,6 +48,8 @@ export class SegmentLog {
 
   /** From the next operation on these read the log. Segments that are open are sealed for those that read them so far. */
   setReaders(readers: readonly SegmentReader[]): void {
+    if (readers.some(({ datamart }) => datamart !== this.#datamart))
+      throw new Error('a replication would read operations of another datamart');
     for (const { segment } of [...this.#open.values()]) this.#seal(segment);
     this.#readers = readers;
   }
@@ -83,7 +89,9 @@ export class SegmentLog {
 
   #openSegment(lane: number, needed: number): { segment: Segment; drained: number } {
     const storage = this.#pool.acquire(needed, this.#nextBytes);
-    const segment = new Segment(this.#encoder.version, lane < 0 ? null : lane, storage, this.#readers.length);
+    const orderingLane = lane < 0 ? null : lane;
+    const { version } = this.#encoder;
+    const segment = new Segment(this.#datamart, version, orderingLane, storage, this.#readers.length);
     const open = { segment, drained: 0 };
     this.#open.set(lane, open);
     for (const reader of this.#readers) reader.enqueue(segment, this);

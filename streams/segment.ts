@@ -1,5 +1,5 @@
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
-import type { MutationView } from '../schemas/mutation.ts';
+import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { OperationBatch } from '../sinks/sink.ts';
 import type { SegmentStorage } from './segment-pool.ts';
@@ -13,12 +13,14 @@ export interface RecordOrigin {
 }
 
 /**
- * Encoded operations of one (task, route, ordering lane), in the order of their mutations.
+ * Encoded operations of one (task, route, ordering lane), in the order of their mutations. All are of one datamart, whose
+ * replications alone may read them (PROTOCOL C8).
  *
  * It only grows, until it is sealed; what it holds never changes, so lanes read it while it grows. It counts the lanes
  * that still need it: the last one's `release` gives the storage back.
  */
 export class Segment {
+  readonly datamart: DatamartKey;
   readonly version: OperationVersion;
   readonly orderingLane: number | null;
   readonly storage: SegmentStorage;
@@ -27,11 +29,13 @@ export class Segment {
   #owners: number;
 
   constructor(
+    datamart: DatamartKey,
     version: OperationVersion,
     orderingLane: number | null,
     storage: SegmentStorage,
     owners: number,
   ) {
+    this.datamart = datamart;
     this.version = version;
     this.orderingLane = orderingLane;
     this.storage = storage;
@@ -60,6 +64,8 @@ export class Segment {
   }
 
   append(encoder: OperationEncoder, mutation: MutationView, laneHash: number, origin: RecordOrigin): void {
+    if (mutation.datamart !== this.datamart)
+      throw new Error('a mutation came to a segment of another datamart');
     const { storage } = this;
     const i = this.#count;
     storage.ends[i] = encoder.encode(mutation, storage.data, this.byteLength);

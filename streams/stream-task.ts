@@ -331,6 +331,7 @@ export class StreamTask implements TaskReplicationsOwner {
         needsSchema = true;
         break;
       }
+      if (topology.isDecoded) this.replications.saw(topology.mutation, record.offset);
       if (status === 'ok' || status === 'not_in_schema') this.#forward(record, arrival);
       else if (isDeadLetterReason(status)) this.#park(record, status);
       this.#results.set(status, (this.#results.get(status) ?? 0) + 1);

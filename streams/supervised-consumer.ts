@@ -32,8 +32,11 @@ export interface SupervisedConsumerOptions {
 }
 
 /**
- * A membership that outlives its consumers: one that has crashed for good, or stands still, is replaced by a new one, five
- * times in ten minutes at most. What the old one still says isn't heard any more.
+ * A membership that outlives its consumers: one that has crashed, or stands still, is replaced by a new one, five times in
+ * ten minutes at most. What the old one still says isn't heard any more.
+ *
+ * While Kafka is away consumers crash one after the other, which says nothing of them: those count only when Kafka stays
+ * away, once for each time that a standstill may last.
  */
 export class SupervisedConsumer implements GroupConsumer {
   readonly #options: SupervisedConsumerOptions;
@@ -43,6 +46,13 @@ export class SupervisedConsumer implements GroupConsumer {
   #listener: GroupListener | null = null;
   #lastSignMs: number;
   #isRestarting = false;
+  /** Since its last restart the member has joined, and was proven after that: its fetches go round. */
+  #hasJoined = false;
+  #hasWorked = false;
+  /** Restarts since one that worked. */
+  #vain = 0;
+  /** Until then Kafka may be away without that it counts. */
+  #toleratedUntilMs = -Infinity;
 
   constructor(options: SupervisedConsumerOptions) {
     this.#options = options;
@@ -85,13 +95,17 @@ export class SupervisedConsumer implements GroupConsumer {
     const consumer = this.#current;
     const isCurrent = (): boolean => this.#current === consumer && !this.#isRestarting;
     const sign = (): void => {
-      this.#lastSignMs = this.#options.clock.monotonic();
+      if (isCurrent()) this.#lastSignMs = this.#options.clock.monotonic();
     };
     sign();
+    this.#hasJoined = false;
+    this.#hasWorked = false;
     return consumer.start({
       onAssigned: (partitions, generation) => {
         sign();
-        if (isCurrent()) listener.onAssigned(partitions, generation);
+        if (!isCurrent()) return;
+        this.#hasJoined = true;
+        listener.onAssigned(partitions, generation);
       },
       onRebalancing: () => {
         if (isCurrent()) listener.onRebalancing();
@@ -99,7 +113,10 @@ export class SupervisedConsumer implements GroupConsumer {
       beforeRejoin: () => (isCurrent() ? listener.beforeRejoin() : Promise.resolve()),
       onProven: (sentAt) => {
         sign();
-        if (isCurrent()) listener.onProven(sentAt);
+        if (!isCurrent()) return;
+        this.#hasWorked = this.#hasJoined;
+        if (this.#hasWorked) this.#vain = 0;
+        listener.onProven(sentAt);
       },
       onBatch: (batch) => {
         sign();
@@ -112,9 +129,9 @@ export class SupervisedConsumer implements GroupConsumer {
     });
   }
 
-  async #onCrash({ error, isHopeless }: ConsumerCrash): Promise<void> {
+  async #onCrash({ error, isHopeless, isTransient }: ConsumerCrash): Promise<void> {
     if (isHopeless) this.#options.onFatal(fatal('the consumer stopped', error));
-    else await this.#restart('the consumer stopped', error);
+    else await this.#restart('the consumer stopped', error, isTransient);
   }
 
   async #watch(): Promise<void> {
@@ -124,16 +141,17 @@ export class SupervisedConsumer implements GroupConsumer {
       await sleep(clock, CHECK_MS, signal);
       if (signal.aborted || this.#isRestarting) continue;
       const silence = clock.monotonic() - this.#lastSignMs;
-      if (silence >= STANDSTILL_MS) await this.#restart('the consumer stands still', null);
+      if (silence >= STANDSTILL_MS) await this.#restart('the consumer stands still', null, false);
     }
   }
 
-  async #restart(reason: string, cause: Error | null): Promise<void> {
+  async #restart(reason: string, cause: Error | null, isTransient: boolean): Promise<void> {
     if (this.#isRestarting || this.#stopping.signal.aborted) return;
     this.#isRestarting = true;
     const { make, clock, random, logger, metrics, onRestart, onFatal } = this.#options;
-    for (let attempt = 0; !this.#stopping.signal.aborted; attempt += 1) {
-      if (!this.#spendBudget()) {
+    let isKafkaAway = isTransient;
+    while (!this.#stopping.signal.aborted) {
+      if (!(isKafkaAway && this.#isTolerated()) && !this.#spendBudget()) {
         onFatal(fatal(`${reason}; ${BUDGET} restarts in ten minutes did not help`, cause));
         return;
       }
@@ -142,7 +160,8 @@ export class SupervisedConsumer implements GroupConsumer {
       onRestart();
       // It may hang on a broker that doesn't answer; nobody listens to it any more.
       void this.#current.stop().catch(() => undefined);
-      await sleep(clock, backoffMs(attempt + 2, false, random), this.#stopping.signal);
+      await sleep(clock, backoffMs(Math.min(this.#vain, 3) + 2, false, random), this.#stopping.signal);
+      this.#vain += 1;
       if (this.#stopping.signal.aborted || !this.#listener) return;
       this.#current = make();
       try {
@@ -151,9 +170,20 @@ export class SupervisedConsumer implements GroupConsumer {
         return;
       } catch (error) {
         this.#isRestarting = true;
+        isKafkaAway = true;
         logger.warn({ error }, 'the consumer could not be started anew');
       }
     }
+  }
+
+  /** Whether Kafka may be away for now: the member had worked until a moment ago. */
+  #isTolerated(): boolean {
+    const now = this.#options.clock.monotonic();
+    if (this.#hasWorked) this.#toleratedUntilMs = now + STANDSTILL_MS;
+    this.#hasWorked = false;
+    if (now < this.#toleratedUntilMs) return true;
+    this.#toleratedUntilMs = now + STANDSTILL_MS;
+    return false;
   }
 
   #spendBudget(): boolean {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { backoffMs, type Random } from './backoff.ts';
-import { claimOf, type Claim } from './claim.ts';
+import { claimOf, withinLog, type Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import type { CommitMetadata } from './commit-metadata.ts';
 import { ATTEMPT_DEADLINE_MS } from './destination.ts';
@@ -13,13 +13,15 @@ import type {
   PartitionReader,
   TopicPartition,
 } from './kafka-port.ts';
-import type { Lease } from './lease.ts';
+import { SESSION_TIMEOUT_MS, type Lease } from './lease.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
 import type { PositionLists } from './position-lists.ts';
 import type { StreamTask } from './stream-task.ts';
 
 const QUIET_CHECK_MS = 10;
+/** Quiet time and this make half a session: a member that waits longer for its last commit would be thrown out. */
+const LAST_COMMIT_MS = SESSION_TIMEOUT_MS / 2 - ATTEMPT_DEADLINE_MS;
 
 export interface TaskAssignmentOptions {
   readonly consumer: GroupConsumer;
@@ -95,7 +97,6 @@ export class TaskAssignment implements GroupListener {
 
   onRebalancing(): void {
     this.#options.lease.suspend();
-    this.#options.metrics.rebalances.add(1);
     this.#options.onRebalancing();
   }
 
@@ -109,7 +110,11 @@ export class TaskAssignment implements GroupListener {
     this.#assignment += 1;
     if (!this.#isClaimed || this.#tasks.size === 0) return;
     await this.untilQuiet(ATTEMPT_DEADLINE_MS);
-    await this.#options.commitBeforeRejoin();
+    const never = new AbortController().signal;
+    await Promise.race([
+      this.#options.commitBeforeRejoin(),
+      sleep(this.#options.clock, LAST_COMMIT_MS, never),
+    ]);
     this.#isClaimed = false;
   }
 
@@ -123,6 +128,8 @@ export class TaskAssignment implements GroupListener {
   }
 
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
+    // Not every one is announced by `onRebalancing`.
+    if (this.#generation) this.#options.metrics.rebalances.add(1);
     this.#assignment += 1;
     this.#generation = generation;
     this.#isClaimed = false;
@@ -217,7 +224,8 @@ export class TaskAssignment implements GroupListener {
     const claims = committed.map((commit) => {
       const from = this.#madeAnew.has(keyOf(commit)) ? 'earliest' : startFrom;
       const claim = claimOf(commit, from, this.#tasks.get(keyOf(commit))?.taskId ?? null);
-      return { ...claim, carried: this.#options.carriedBy(claim) };
+      const carried = this.#options.carriedBy(claim);
+      return { ...claim, carried: { ...carried, x: withinLog(carried.x, commit) } };
     });
     const fresh = claims.filter(({ isKept }) => !isKept).map((claim) => ({ claim, taskId: randomUUID() }));
     for (const { claim } of fresh) {

@@ -85,6 +85,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   readonly #lost = new Map<string, number>();
   /** By the replication's hash: the own position that the last acknowledged commit carried. */
   #committedPositions: ReadonlyMap<number, number> = new Map();
+  #isClosed = false;
 
   constructor(context: TaskReplicationsContext, owner: TaskReplicationsOwner) {
     this.scope = owner.scope;
@@ -106,6 +107,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   /** Encodes a live mutation for all that follow and want it. */
   append(mutation: MutationView, plan: DatamartPlan, origin: RecordOrigin): void {
     this.#fanOut.append(mutation, plan, origin);
+  }
+
+  /** The task dispatches this mutation, whether anybody wants it or not. */
+  saw(mutation: MutationView, offset: number): void {
+    this.#lanes.seen.note(mutation, offset);
   }
 
   /** A batch was dispatched: lanes send, replays may read on. */
@@ -137,6 +143,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** What every commit must carry beside its offset. */
   ownPositions(): readonly OwnPosition[] {
+    this.#moveOverUnwanted();
     return this.#lanes.ownPositions();
   }
 
@@ -194,6 +201,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       if (report?.gap) this.#gaps.set(config.id, report.gap);
       if (report && report.lostOffsets > 0) this.#lost.set(config.id, report.lostOffsets);
     }
+    void this.#dateBacklogs(positions);
   }
 
   /** Replications of the datamart changed, each told by `onReplicationChanged` before: new ones begin with the next mutation. */
@@ -290,6 +298,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
+    this.#isClosed = true;
     this.#catchUp.close();
     this.#lanes.close();
     this.#fanOut.close();
@@ -297,6 +306,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   /** Retention has passed the partition's position: `[from, to)` is lost to all that follow it. */
   lostToFollowers(from: number, to: number): void {
+    this.#moveOverUnwanted();
+    this.#lanes.skipped(to);
     for (const config of this.#context.table.all()) {
       if (
         config.status !== 'ACTIVE' ||
@@ -350,6 +361,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     lane.attach(this.position);
     this.#fanOut.refresh(lane.destination.config.datamart);
     const { id } = lane.destination;
+    this.#context.metrics.catchUps.add(1, id);
     this.#context.logger.info({ ...this.#at, replication_id: id }, 'the replication has caught up');
     this.#owner.commitSoon();
   }
@@ -383,6 +395,24 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     return isAsked || this.#lanes.keepsPosition(config) || this.#lanes.parkedOf(config) !== null;
   }
 
+  /** Since when what an owner before has left undelivered waits: only the log knows. */
+  async #dateBacklogs(positions: readonly OwnPosition[]): Promise<void> {
+    const { reader } = this.#context;
+    const behind = new Set(positions.map(({ position }) => position).filter((at) => at < this.position));
+    for (const position of [...behind].sort((a, b) => a - b)) {
+      if (this.#isClosed) return;
+      // It is for a gauge: where the log can't be read, the time of the take-over stays.
+      const batch = await reader.read(this.#at, position, 0).catch(() => null);
+      const [first] = batch?.records ?? [];
+      if (first) this.#lanes.backlogSince(position, first.timestamp);
+    }
+  }
+
+  /** PROTOCOL C5: who isn't served misses nothing by what it doesn't want. */
+  #moveOverUnwanted(): void {
+    this.#lanes.moveOverUnwanted((lane) => this.#catchUp.isWaiting(lane));
+  }
+
   /** Starts nothing more for the replication; it keeps its first undelivered offset, or has none (`position` null). */
   #stopReplication(config: ReplicationConfig, kind: OwnPositionKind, position: number | null): void {
     const lane = this.#lanes.laneOf(config);
@@ -395,11 +425,14 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   }
 
   #resumeReplication(config: ReplicationConfig): void {
+    this.#moveOverUnwanted();
     const parked = this.#lanes.parkedOf(config);
     if (!parked) return;
     const { kind, position } = parked;
     const wanted = config.resume ?? (kind === 'ERROR' ? 'WHERE_STOPPED' : 'NOW');
-    if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED')) {
+    // What lies between is settled already, when its position is ahead of the task's.
+    const isAhead = position !== null && position > this.position;
+    if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED' || isAhead)) {
       this.#catchUp.add(this.#lanes.openDetached(config, position));
     } else {
       this.#lanes.forget(config);

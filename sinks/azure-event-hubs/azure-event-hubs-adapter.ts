@@ -1,5 +1,6 @@
 import { SinkError, type FieldProblem, type OpenOptions, type Sink, type SinkAdapter } from '../sink.ts';
 import { connectionStringOf, parseConnectionString } from './credentials.ts';
+import { grantSend } from './remedies.ts';
 import { AzureEventHubsSink } from './sink.ts';
 
 /** What a replication of this kind names: the hub; the namespace comes with the credentials. */
@@ -37,10 +38,15 @@ export function azureEventHubsAdapter({
 function parseConfig(
   record: Readonly<Record<string, unknown>>,
 ): { readonly config: AzureEventHubsConfig } | { readonly problem: FieldProblem } {
-  const name = record['event_hub_name'];
+  const field = 'event_hub_name';
+  const name = record[field] ?? null;
+  if (name === null) {
+    const message = `${field} is missing; an AZURE_EVENT_HUBS replication needs it`;
+    return { problem: { code: 'missing_field', field, message } };
+  }
   if (typeof name === 'string' && EVENT_HUB_NAME.test(name)) return { config: { eventHubName: name } };
-  const message = `event_hub_name must match ${EVENT_HUB_NAME.source}`;
-  return { problem: { code: 'invalid_event_hub_name', field: 'event_hub_name', message } };
+  const message = `${field} must match ${EVENT_HUB_NAME.source}: the hub's name without its namespace`;
+  return { problem: { code: 'invalid_event_hub_name', field, message } };
 }
 
 function open(
@@ -49,12 +55,16 @@ function open(
 ): Sink {
   const doing = `opening event hub ${config.eventHubName}`;
   if (credentials === null) {
-    throw new SinkError('fatal', 'credentials_missing', `${doing}: the replication has no credentials`);
+    throw new SinkError('fatal', 'credentials_missing', `${doing}: the replication has no credentials`, {
+      remedy: grantSend(config.eventHubName),
+    });
   }
   const parsed = parseConnectionString(credentials, config.eventHubName, allowEmulators);
   if ('problem' in parsed) {
     const { code, message } = parsed.problem;
-    throw new SinkError('fatal', 'credentials_invalid', `${doing}: ${code}: ${message}`);
+    throw new SinkError('fatal', 'credentials_invalid', `${doing}: ${code}: ${message}`, {
+      remedy: grantSend(config.eventHubName),
+    });
   }
   const connectionString = connectionStringOf(parsed.credentials);
   return new AzureEventHubsSink({ connectionString, eventHubName: config.eventHubName }, options);

@@ -1,4 +1,16 @@
 import { SinkError, type FailureKind, type SinkErrorCode } from '../sink.ts';
+import {
+  ADD_THROUGHPUT,
+  CHECK_HUB,
+  OPEN_FIREWALL,
+  OPEN_NETWORK,
+  RAISE_QUOTA,
+  SET_CLOCK,
+  createHub,
+  enableHub,
+  giveKey,
+  grantSend,
+} from './remedies.ts';
 
 /** What was being done when the error came: only a batch under way may have been stored all the same. */
 export type Phase = 'opening' | 'sending';
@@ -8,42 +20,52 @@ interface Verdict {
   readonly code: SinkErrorCode;
   /** The destination may have stored the batch before it failed. */
   readonly isAmbiguous?: boolean;
-  readonly remedy?: string;
+  /** May depend on the hub's name. */
+  readonly remedy?: string | ((eventHubName: string) => string);
+  /** Says what the service's own words mean, before them. */
+  readonly meaning?: string;
 }
 
-const SEND_CLAIM = "use a shared access policy with the claim 'Send' on this event hub";
 const UNAVAILABLE: Verdict = { kind: 'retriable', code: 'unavailable', isAmbiguous: true };
 const NOT_TAKEN: Verdict = { kind: 'retriable', code: 'unavailable' };
 const THROTTLED: Verdict = {
   kind: 'retriable',
   code: 'throttled',
-  remedy: 'the namespace has too few throughput units for what all its senders send',
+  remedy: ADD_THROUGHPUT,
 };
 const UNREACHABLE: Verdict = {
   kind: 'retriable',
   code: 'unreachable',
   isAmbiguous: true,
-  remedy: "check the namespace's name, DNS, and that port 5671 is open towards it",
+  remedy: OPEN_NETWORK,
 };
 const TIMED_OUT: Verdict = { kind: 'retriable', code: 'timeout', isAmbiguous: true };
 const UNAUTHENTICATED: Verdict = {
   kind: 'fatal',
   code: 'unauthenticated',
-  remedy: 'the shared access key was refused: give the present one',
+  remedy: giveKey,
 };
-const NO_RIGHT: Verdict = { kind: 'fatal', code: 'permission_denied', remedy: SEND_CLAIM };
+const NO_RIGHT: Verdict = { kind: 'fatal', code: 'permission_denied', remedy: grantSend };
+const BEHIND_FIREWALL: Verdict = { kind: 'fatal', code: 'permission_denied', remedy: OPEN_FIREWALL };
+/** Nothing is wrong with the destination or the key, and every replication of this instance has it: it will pass. */
+const CLOCK_IS_OFF: Verdict = {
+  kind: 'retriable',
+  code: 'unauthenticated',
+  meaning: "this machine's clock is wrong, so Azure refuses its tokens",
+  remedy: SET_CLOCK,
+};
 const NOT_FOUND: Verdict = {
   kind: 'fatal',
   code: 'not_found',
-  remedy: 'create the event hub in this namespace',
+  remedy: createHub,
 };
 const DISABLED: Verdict = {
   kind: 'fatal',
   code: 'precondition_failed',
-  remedy: 'set the event hub to Active',
+  remedy: enableHub,
 };
-const NOT_ALLOWED: Verdict = { kind: 'fatal', code: 'precondition_failed' };
-const QUOTA: Verdict = { kind: 'fatal', code: 'quota_exceeded', remedy: "raise the namespace's quota" };
+const NOT_ALLOWED: Verdict = { kind: 'fatal', code: 'precondition_failed', remedy: CHECK_HUB };
+const QUOTA: Verdict = { kind: 'fatal', code: 'quota_exceeded', remedy: RAISE_QUOTA };
 const TOO_LARGE: Verdict = { kind: 'rejected', code: 'too_large' };
 const INVALID: Verdict = { kind: 'rejected', code: 'invalid_record' };
 const UNKNOWN: Verdict = { kind: 'retriable', code: 'unknown', isAmbiguous: true };
@@ -135,13 +157,14 @@ export function classifyError(error: unknown, phase: Phase, eventHubName: string
   const shape = innermost(error);
   const verdict = verdictOf(shape, phase);
   const doing = phase === 'opening' ? 'opening event hub' : 'publishing to event hub';
-  const message = `${doing} ${eventHubName}: ${reasonOf(shape)}`;
+  const { remedy, meaning } = verdict;
+  const reason = meaning === undefined ? reasonOf(shape) : `${meaning} (${reasonOf(shape)})`;
+  const message = `${doing} ${eventHubName}: ${reason}`;
   const isAmbiguous = phase === 'sending' && verdict.isAmbiguous === true;
-  const { remedy } = verdict;
   return new SinkError(verdict.kind, verdict.code, message, {
     cause: error,
     isAmbiguous,
-    ...(remedy === undefined ? {} : { remedy }),
+    ...(remedy === undefined ? {} : { remedy: typeof remedy === 'string' ? remedy : remedy(eventHubName) }),
   });
 }
 
@@ -150,10 +173,18 @@ function verdictOf(shape: ErrorShape, phase: Phase): Verdict {
     .filter((key) => typeof key === 'string')
     .map((key) => VERDICTS.get(key))
     .find((known) => known !== undefined);
-  // The service says "'Send' claim(s) are required" to a key that is right and has too few rights.
-  if (verdict === UNAUTHENTICATED && /\bclaim/i.test(reasonOf(shape))) return NO_RIGHT;
+  if (verdict === UNAUTHENTICATED) return refusalOf(reasonOf(shape));
   if (verdict === INVALID && phase === 'opening') return NOT_ALLOWED;
   return verdict ?? UNKNOWN;
+}
+
+/** The service has one condition for all of these, and tells them apart in words. */
+function refusalOf(reason: string): Verdict {
+  // "'Send' claim(s) are required": the key is right and has too few rights.
+  if (/\bclaim/i.test(reason)) return NO_RIGHT;
+  if (/prevented to connect|network rule/i.test(reason)) return BEHIND_FIREWALL;
+  // Tokens are made here and now, for an hour.
+  return /expired ?token|token (is|has) expired/i.test(reason) ? CLOCK_IS_OFF : UNAUTHENTICATED;
 }
 
 /** The SDK bundles errors of several tries or addresses: the last one tells most. */

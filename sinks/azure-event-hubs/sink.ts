@@ -53,7 +53,7 @@ export class AzureEventHubsSink implements Sink {
       this.#linkBytes = linkBytes;
       if (linkBytes >= MAX_BATCH_BYTES) return [];
       return [
-        `event hub ${this.#connection.eventHubName} takes at most ${linkBytes} bytes a message (basic tier)`,
+        `event hub ${this.#connection.eventHubName} takes at most ${linkBytes} bytes a message, as the basic tier does: larger operations become dead letters`,
       ];
     } catch (error) {
       throw this.#failureOf(attempt, error, signal);

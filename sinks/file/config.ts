@@ -13,8 +13,11 @@ export const FILE_FIELDS = ['path'] as const;
 const MAX_PATH_LENGTH = 1_000;
 const MAX_NAME_BYTES = 255;
 
-/** Control characters, and the backslash, which separates names elsewhere. */
-const FORBIDDEN = /[\u0000-\u001f\u007f\\]/;
+/**
+ * Control characters; the backslash, which separates names elsewhere; lone surrogates, which all become the same bytes
+ * in a file's name.
+ */
+const FORBIDDEN = /[\u0000-\u001f\u007f\\\p{Cs}]/u;
 
 type ParsedConfig = { readonly config: FileConfig } | { readonly problem: FieldProblem };
 
@@ -25,16 +28,21 @@ export function parseFileConfig(record: Readonly<Record<string, unknown>>): Pars
   if (typeof path !== 'string' || path === '' || path.length > MAX_PATH_LENGTH) {
     return refused('invalid_path', `path must be a text of 1 to ${MAX_PATH_LENGTH} characters`);
   }
-  if (FORBIDDEN.test(path))
-    return refused('invalid_path', 'path must hold no control character and no backslash');
-  if (posix.isAbsolute(path)) return refused('invalid_path', 'path must be relative to SINKS_FILE_DIRECTORY');
+  if (FORBIDDEN.test(path)) {
+    return refused('invalid_path', 'path must hold no control character, no lone surrogate and no backslash');
+  }
+  if (posix.isAbsolute(path)) {
+    return refused('invalid_path', 'path must be relative to SINKS_FILE_DIRECTORY, such as acme/90.jsonl');
+  }
   const names = path.split('/');
-  if (names.includes('..')) return refused('invalid_path', 'path must hold no ..');
+  if (names.includes('..')) return refused('invalid_path', 'path must hold no .. between its names');
   if (names.some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) {
     return refused('invalid_path', `path must hold no name longer than ${MAX_NAME_BYTES} bytes`);
   }
   const normalized = posix.normalize(path);
-  if (normalized === '.' || normalized.endsWith('/')) return refused('invalid_path', 'path must name a file');
+  if (normalized === '.' || normalized.endsWith('/')) {
+    return refused('invalid_path', 'path must name a file, such as acme/90.jsonl, not a folder');
+  }
   return { config: { path: normalized } };
 }
 

@@ -19,7 +19,7 @@ export function fileAdapter(settings: FileSettings): SinkAdapter<FileConfig> {
   const disabled = {
     code: 'invalid_path',
     field: 'path',
-    message: 'FILE replications need SINKS_FILE_DIRECTORY',
+    message: 'FILE replications need SINKS_FILE_DIRECTORY, which the operator has not set',
   };
   return {
     type: 'FILE',
@@ -27,6 +27,7 @@ export function fileAdapter(settings: FileSettings): SinkAdapter<FileConfig> {
     fields: FILE_FIELDS,
     options: { messageId: false, ordering: null, orderingLanes: false },
     credentials: 'none',
+    exclusive: { field: 'path', value: ({ path }) => path },
     parseConfig: (record) => (store === null ? { problem: disabled } : parseFileConfig(record)),
     checkCredentials: () => ({
       code: 'field_not_applicable',

@@ -3,14 +3,25 @@ import { SinkError } from '../sink.ts';
 import { GRPC_STATUS, classifyPubSubError, grpcStatusOf } from './classify-error.ts';
 import { frameOf } from './framed-request.ts';
 import type { PublishTransport } from './publish-transport.ts';
-import { judgeTopicSchema, type SentMessages, type TopicSchema } from './topic-schema.ts';
+import { createTopic, fitSchema, grantPublisher, grantViewer } from './remedies.ts';
+import { readNewestRevision, readRevisions } from './schema-revisions.ts';
+import { judgeRevisions, type SchemaVerdict, type SentMessages, type TopicSchema } from './topic-schema.ts';
 
-const { GetSchemaRequest, GetTopicRequest, Schema, SchemaView, Encoding, Topic } = protos.google.pubsub.v1;
+const { GetTopicRequest, Topic } = protos.google.pubsub.v1;
+type Topic = protos.google.pubsub.v1.Topic;
 
 const PUBLISH_PERMISSION = 'pubsub.topics.publish';
 
 /** A deleted schema leaves its topic refusing every message. */
 const DELETED_SCHEMA = '_deleted-schema_';
+
+/** What a check needs to ask. */
+interface TopicCheck {
+  readonly transport: PublishTransport;
+  /** In full. */
+  readonly topicName: string;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Tries the right to publish, then, as far as it may be read, the topic's schema. Publishes nothing. Resolves with
@@ -22,27 +33,22 @@ export async function checkTopic(
   sent: SentMessages,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const warnings = await checkRight(transport, topicName, signal);
-  const schema = await readTopicSchema(transport, topicName, signal);
-  if (schema === 'unreadable') {
-    return [...warnings, "the topic and its schema can't be read, so it wasn't checked that operations fit"];
+  const check: TopicCheck = { transport, topicName, signal };
+  const warnings = await checkRight(check);
+  const topic = await readTopic(check);
+  const schemas = topic === null ? null : await readSchemas(check, topic, sent);
+  if (schemas === null) {
+    const why = "the topic and its schema can't be read, so it wasn't checked that operations fit";
+    return [...warnings, `${why}; ${grantViewer(topicName)}`];
   }
-  const verdict = judgeTopicSchema(schema, sent);
-  if (verdict.mismatch !== null) {
-    throw new SinkError('fatal', 'schema_mismatch', `checking ${topicName}: ${verdict.mismatch}`, {
-      remedy:
-        'give the topic the published schema with binary encoding, or create the replication for another topic',
-    });
-  }
-  return [...warnings, ...verdict.warnings];
+  const { mismatch, warnings: notes }: SchemaVerdict = judgeRevisions(schemas, sent);
+  if (mismatch !== null) throw schemaMismatch(check, mismatch);
+  return [...warnings, ...notes];
 }
 
-async function checkRight(
-  transport: PublishTransport,
-  topicName: string,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const action = `testing the right to publish to ${topicName}`;
+async function checkRight(check: TopicCheck): Promise<readonly string[]> {
+  const { transport, topicName, signal } = check;
+  const doing = 'testing the right to publish to';
   const call = {
     path: '/google.iam.v1.IAMPolicy/TestIamPermissions',
     routing: `resource=${encodeURIComponent(topicName)}`,
@@ -56,81 +62,94 @@ async function checkRight(
     if (grpcStatusOf(error) === GRPC_STATUS.UNIMPLEMENTED) {
       return ["the destination can't tell permissions, so the right to publish wasn't checked"];
     }
-    throw failureOf(error, action, signal);
+    throw failureOf(error, doing, check);
   }
-  const message = `${action}: ${PUBLISH_PERMISSION} isn't granted, or the topic doesn't exist`;
-  const remedy = 'grant roles/pubsub.publisher on the topic to the service account';
-  throw new SinkError('fatal', 'permission_denied', message, { remedy });
+  // Of a topic that isn't there nothing is granted either: who may read topics is told which it is.
+  const isThere = (await readTopic(check)) !== null;
+  const reason = `${PUBLISH_PERMISSION} isn't granted${isThere ? '' : ", or the topic doesn't exist"}`;
+  throw new SinkError('fatal', 'permission_denied', `${doing} ${topicName}: ${reason}`, {
+    remedy: isThere
+      ? grantPublisher(topicName)
+      : `${grantPublisher(topicName)}; if it doesn't exist, ${createTopic(topicName)}`,
+  });
 }
 
-async function readTopicSchema(
-  transport: PublishTransport,
-  topicName: string,
-  signal: AbortSignal,
-): Promise<TopicSchema | null | 'unreadable'> {
-  const action = `reading ${topicName} and its schema`;
+/** Null when it may not be read: that takes the viewer role, which publishing doesn't. */
+async function readTopic(check: TopicCheck): Promise<Topic | null> {
+  const { transport, topicName, signal } = check;
+  const call = {
+    path: '/google.pubsub.v1.Publisher/GetTopic',
+    routing: `topic=${encodeURIComponent(topicName)}`,
+    request: frameOf(GetTopicRequest.encode({ topic: topicName }).finish()),
+  };
   try {
-    const topic = Topic.decode(
-      await transport.call(
-        {
-          path: '/google.pubsub.v1.Publisher/GetTopic',
-          routing: `topic=${encodeURIComponent(topicName)}`,
-          request: frameOf(GetTopicRequest.encode({ topic: topicName }).finish()),
-        },
-        signal,
-      ),
-    );
-    const settings = topic.schemaSettings;
-    const name = settings?.schema ?? '';
-    if (settings === null || settings === undefined || name === '') return null;
-    if (name === DELETED_SCHEMA) {
-      throw new SinkError('fatal', 'schema_mismatch', `${action}: the topic's schema was deleted`, {
-        remedy: 'give the topic another schema, or none',
-      });
-    }
-    // Messages are tried against the topic's newest allowed revision first.
-    const revision = settings.lastRevisionId ? `${name}@${settings.lastRevisionId}` : name;
-    const schema = Schema.decode(
-      await transport.call(
-        {
-          path: '/google.pubsub.v1.SchemaService/GetSchema',
-          routing: `name=${encodeURIComponent(revision)}`,
-          request: frameOf(GetSchemaRequest.encode({ name: revision, view: SchemaView.FULL }).finish()),
-        },
-        signal,
-      ),
-    );
-    return {
-      type: schemaTypeOf(schema.type),
-      encoding: encodingOf(settings.encoding),
-      definition: schema.definition,
-    };
+    return Topic.decode(await transport.call(call, signal));
   } catch (error) {
-    if (error instanceof SinkError) throw error;
-    const status = grpcStatusOf(error);
-    // Reading needs the viewer role, which publishing doesn't.
-    if (status === GRPC_STATUS.PERMISSION_DENIED || status === GRPC_STATUS.UNIMPLEMENTED) return 'unreadable';
-    throw failureOf(error, action, signal);
+    if (isUnreadable(error)) return null;
+    throw failureOf(error, 'reading', check);
   }
 }
 
-function failureOf(error: unknown, action: string, signal: AbortSignal): SinkError {
-  if (signal.aborted)
-    return new SinkError('retriable', 'timeout', `${action}: no answer in time`, { cause: error });
-  const failure = classifyPubSubError(error, action);
+/**
+ * The topic's schema, in the revisions that matter for what is sent, the newest first; empty without one, null when it
+ * may not be read.
+ */
+async function readSchemas(
+  check: TopicCheck,
+  topic: Topic,
+  sent: SentMessages,
+): Promise<readonly TopicSchema[] | null> {
+  const settings = topic.schemaSettings;
+  const name = settings?.schema ?? '';
+  if (settings === null || settings === undefined || name === '') return [];
+  if (name === DELETED_SCHEMA) throw schemaMismatch(check, "the topic's schema was deleted");
+  try {
+    const newest = await readNewestRevision(check.transport, settings, check.signal);
+    if (judgeRevisions([newest], sent).mismatch === null) return [newest];
+    return await olderToo(check, settings, newest);
+  } catch (error) {
+    if (isUnreadable(error)) return null;
+    if (grpcStatusOf(error) === GRPC_STATUS.NOT_FOUND)
+      throw schemaMismatch(check, "the topic's schema, or the revision that it names, doesn't exist");
+    throw failureOf(error, 'reading the schema of', check);
+  }
+}
+
+async function olderToo(
+  { transport, signal }: TopicCheck,
+  settings: protos.google.pubsub.v1.ISchemaSettings,
+  newest: TopicSchema,
+): Promise<readonly TopicSchema[]> {
+  try {
+    return await readRevisions(transport, settings, signal);
+  } catch (error) {
+    // The newest alone decides then.
+    if (isUnreadable(error)) return [newest];
+    throw error;
+  }
+}
+
+function isUnreadable(error: unknown): boolean {
+  const status = grpcStatusOf(error);
+  return status === GRPC_STATUS.PERMISSION_DENIED || status === GRPC_STATUS.UNIMPLEMENTED;
+}
+
+function schemaMismatch({ topicName }: TopicCheck, why: string): SinkError {
+  const remedy = fitSchema(topicName);
+  return new SinkError('fatal', 'schema_mismatch', `checking ${topicName}: ${why}`, { remedy });
+}
+
+function failureOf(error: unknown, doing: string, { topicName, signal }: TopicCheck): SinkError {
+  if (signal.aborted) {
+    const message = `${doing} ${topicName}: no answer in time`;
+    return new SinkError('retriable', 'timeout', message, { cause: error });
+  }
+  const failure = classifyPubSubError(error, doing, topicName);
   if (failure.kind !== 'rejected') return failure;
   // Nothing was sent that could be at fault: the ids are.
-  return new SinkError('fatal', 'not_found', failure.message, { cause: error, remedy: 'correct the ids' });
-}
-
-function schemaTypeOf(type: unknown): TopicSchema['type'] {
-  if (type === Schema.Type.AVRO) return 'AVRO';
-  return type === Schema.Type.PROTOCOL_BUFFER ? 'PROTOCOL_BUFFER' : 'UNKNOWN';
-}
-
-function encodingOf(encoding: unknown): TopicSchema['encoding'] {
-  if (encoding === Encoding.BINARY) return 'BINARY';
-  return encoding === Encoding.JSON ? 'JSON' : 'UNKNOWN';
+  const remedy = createTopic(topicName);
+  const message = `${doing} ${topicName}: Pub/Sub takes no such project or topic id`;
+  return new SinkError('fatal', 'not_found', message, { cause: error, remedy });
 }
 
 /** A protobuf string field of at most 127 bytes times 128: topic names and permissions. */

@@ -1,4 +1,14 @@
 import { SinkError, type FailureKind, type SinkErrorCode } from '../sink.ts';
+import {
+  ENABLE_API,
+  MEND_SETTINGS,
+  NEW_KEY,
+  OPEN_NETWORK,
+  RAISE_QUOTA,
+  SET_CLOCK,
+  createTopic,
+  grantPublisher,
+} from './remedies.ts';
 
 /** The gRPC status codes, by number. */
 export const GRPC_STATUS = {
@@ -25,7 +35,10 @@ interface Verdict {
   readonly code: SinkErrorCode;
   /** Whether the destination may have stored the records. */
   readonly isAmbiguous: boolean;
-  readonly remedy?: string;
+  /** May depend on the topic's name. */
+  readonly remedy?: string | ((topicName: string) => string);
+  /** Says what the service's own words mean, before them. */
+  readonly meaning?: string;
 }
 
 const UNKNOWN: Verdict = { kind: 'retriable', code: 'unknown', isAmbiguous: true };
@@ -36,59 +49,58 @@ const VERDICTS: ReadonlyMap<number, Verdict> = new Map<number, Verdict>([
   [GRPC_STATUS.UNKNOWN, UNKNOWN],
   [GRPC_STATUS.INVALID_ARGUMENT, { kind: 'rejected', code: 'invalid_record', isAmbiguous: false }],
   [GRPC_STATUS.DEADLINE_EXCEEDED, { kind: 'retriable', code: 'timeout', isAmbiguous: true }],
-  [
-    GRPC_STATUS.NOT_FOUND,
-    { kind: 'fatal', code: 'not_found', isAmbiguous: false, remedy: 'create the topic, or correct the ids' },
-  ],
+  [GRPC_STATUS.NOT_FOUND, { kind: 'fatal', code: 'not_found', isAmbiguous: false, remedy: createTopic }],
   [
     GRPC_STATUS.PERMISSION_DENIED,
-    {
-      kind: 'fatal',
-      code: 'permission_denied',
-      isAmbiguous: false,
-      remedy: 'grant roles/pubsub.publisher on the topic to the service account, and enable the Pub/Sub API',
-    },
+    { kind: 'fatal', code: 'permission_denied', isAmbiguous: false, remedy: grantPublisher },
   ],
   [
     GRPC_STATUS.RESOURCE_EXHAUSTED,
-    {
-      kind: 'retriable',
-      code: 'throttled',
-      isAmbiguous: false,
-      remedy: "raise the publisher quota of the service account's project",
-    },
+    { kind: 'retriable', code: 'throttled', isAmbiguous: false, remedy: RAISE_QUOTA },
   ],
   [
     GRPC_STATUS.FAILED_PRECONDITION,
-    {
-      kind: 'fatal',
-      code: 'precondition_failed',
-      isAmbiguous: false,
-      remedy: "check billing, the topic's encryption key and the regions it allows",
-    },
+    { kind: 'fatal', code: 'precondition_failed', isAmbiguous: false, remedy: MEND_SETTINGS },
   ],
   [GRPC_STATUS.ABORTED, { kind: 'retriable', code: 'unavailable', isAmbiguous: true }],
   [GRPC_STATUS.INTERNAL, { kind: 'retriable', code: 'unavailable', isAmbiguous: true }],
   [GRPC_STATUS.UNAVAILABLE, { kind: 'retriable', code: 'unavailable', isAmbiguous: true }],
-  [
-    GRPC_STATUS.UNAUTHENTICATED,
-    {
-      kind: 'fatal',
-      code: 'unauthenticated',
-      isAmbiguous: false,
-      remedy: 'upload a key of the service account that is neither deleted nor disabled',
-    },
-  ],
 ]);
 
-const UNREACHABLE: Verdict = { kind: 'retriable', code: 'unreachable', isAmbiguous: false };
+const UNREACHABLE: Verdict = {
+  kind: 'retriable',
+  code: 'unreachable',
+  isAmbiguous: false,
+  remedy: OPEN_NETWORK,
+};
 
 const TOKEN_REFUSED: Verdict = {
   kind: 'fatal',
   code: 'unauthenticated',
   isAmbiguous: false,
-  remedy: 'upload a key of the service account that is neither deleted nor disabled',
+  remedy: NEW_KEY,
 };
+
+/** Nothing is wrong with the destination or the key, and every replication of this instance has it: it will pass. */
+const CLOCK_IS_OFF: Verdict = {
+  kind: 'retriable',
+  code: 'unauthenticated',
+  isAmbiguous: false,
+  meaning: "this machine's clock is wrong, so Google refuses its tokens",
+  remedy: SET_CLOCK,
+};
+
+const API_IS_OFF: Verdict = {
+  kind: 'fatal',
+  code: 'permission_denied',
+  isAmbiguous: false,
+  remedy: ENABLE_API,
+};
+
+/** What Google says of a token from the past or the future. */
+const OUT_OF_TIME = /short-lived token|reasonable timeframe|\biat\b|token used too (early|late)/i;
+
+const API_DISABLED = /SERVICE_DISABLED|has not been used in project|API .{0,60}is (not enabled|disabled)/i;
 
 /** How grpc-js words a call that never left because there was no connection (load-balancer-pick-first, resolver-dns). */
 const NEVER_CONNECTED =
@@ -108,18 +120,22 @@ const MAX_DETAILS_LENGTH = 300;
 
 /**
  * Judges what the transport threw. Unknown failures are retriable, and taken for ambiguous.
- * `action` begins the message: "publishing to projects/…".
+ * `doing` begins the message, before the topic's full name: "publishing to".
  */
-export function classifyPubSubError(error: unknown, action: string): SinkError {
+export function classifyPubSubError(error: unknown, doing: string, topicName: string): SinkError {
   const details = detailsOf(error);
-  const verdict = verdictOn(error, details);
-  const options = { cause: causeOf(error, details), isAmbiguous: verdict.isAmbiguous };
+  const { kind, code, isAmbiguous, remedy, meaning } = verdictOn(error, details);
+  const options = { cause: causeOf(error, details), isAmbiguous };
+  // What Google says of an invalid message may repeat parts of it, and a dead letter's detail holds no payload.
+  const reason =
+    kind === 'rejected' ? 'the request holds a message that is not valid for the topic' : details;
   return new SinkError(
-    verdict.kind,
-    verdict.code,
-    // What Google says of an invalid message may repeat parts of it, and a dead letter's detail holds no payload.
-    `${action}: ${verdict.kind === 'rejected' ? 'the request holds a message that is not valid for the topic' : details}`,
-    verdict.remedy === undefined ? options : { ...options, remedy: verdict.remedy },
+    kind,
+    code,
+    `${doing} ${topicName}: ${meaning === undefined ? reason : `${meaning} (${reason})`}`,
+    remedy === undefined
+      ? options
+      : { ...options, remedy: typeof remedy === 'string' ? remedy : remedy(topicName) },
   );
 }
 
@@ -131,13 +147,19 @@ export function grpcStatusOf(error: unknown): number | null {
 
 function verdictOn(error: unknown, details: string): Verdict {
   const status = grpcStatusOf(error);
-  if (TOKEN_FAILED.test(details)) return isNetwork(error, details) ? UNREACHABLE : TOKEN_REFUSED;
+  if (TOKEN_FAILED.test(details)) return isNetwork(error, details) ? UNREACHABLE : tokenRefused(details);
   if (status === null) {
     if (isNetwork(error, details)) return UNREACHABLE;
-    return KEY_REFUSED.test(details) ? TOKEN_REFUSED : UNKNOWN;
+    return KEY_REFUSED.test(details) ? tokenRefused(details) : UNKNOWN;
   }
+  if (status === GRPC_STATUS.UNAUTHENTICATED) return tokenRefused(details);
+  if (status === GRPC_STATUS.PERMISSION_DENIED && API_DISABLED.test(details)) return API_IS_OFF;
   if (status === GRPC_STATUS.UNAVAILABLE && NEVER_CONNECTED.test(details)) return UNREACHABLE;
   return VERDICTS.get(status) ?? UNKNOWN;
+}
+
+function tokenRefused(details: string): Verdict {
+  return OUT_OF_TIME.test(details) ? CLOCK_IS_OFF : TOKEN_REFUSED;
 }
 
 function isNetwork(error: unknown, details: string): boolean {

@@ -24,13 +24,14 @@ export function parseGooglePubSubConfig(record: Readonly<Record<string, unknown>
   const endpoint = record['endpoint'] ?? null;
   if (projectId === null) return missing('project_id');
   if (typeof projectId !== 'string' || !PROJECT_ID.test(projectId)) {
-    return refused('invalid_project_id', 'project_id', `project_id must match ${PROJECT_ID.source}`);
+    const message = `project_id must match ${PROJECT_ID.source}: the project's id, not its name`;
+    return refused('invalid_project_id', 'project_id', message);
   }
   if (topicId === null) return missing('topic_id');
   if (typeof topicId !== 'string' || !TOPIC_ID.test(topicId)) {
     const message =
       'topic_id must be the short id: a letter, then 2 to 254 of letters, digits and ._~%+-, not beginning with goog';
-    return refused('invalid_topic_id', 'topic_id', message);
+    return refused('invalid_topic_id', 'topic_id', message, 'of projects/acme/topics/users it is users');
   }
   if (endpoint !== null && (typeof endpoint !== 'string' || !ENDPOINT.test(endpoint))) {
     const message = 'endpoint must be a regional host such as europe-west1-pubsub.googleapis.com';
@@ -48,6 +49,6 @@ function missing(field: string): ParsedConfig {
   return refused('missing_field', field, `${field} is missing; a GOOGLE_PUBSUB replication needs it`);
 }
 
-function refused(code: string, field: string, message: string): ParsedConfig {
-  return { problem: { code, field, message } };
+function refused(code: string, field: string, message: string, hint?: string): ParsedConfig {
+  return { problem: { code, field, message, ...(hint === undefined ? {} : { hint }) } };
 }

@@ -4,6 +4,7 @@ import { GOOGLE_PUBSUB_FIELDS, parseGooglePubSubConfig, type GooglePubSubConfig 
 import { checkServiceAccount, parseServiceAccount, type ServiceAccount } from './credentials.ts';
 import { GrpcTransport, type GrpcTarget } from './grpc-transport.ts';
 import type { PublishTransport } from './publish-transport.ts';
+import { NEW_KEY } from './remedies.ts';
 import { SharedMessages } from './shared-messages.ts';
 import { GooglePubSubSink } from './sink.ts';
 
@@ -46,12 +47,13 @@ function accountOf(credentials: string | null): ServiceAccount {
       'fatal',
       'credentials_missing',
       'opening Pub/Sub: the replication has no credentials',
+      { remedy: NEW_KEY },
     );
   }
   const parsed = parseServiceAccount(credentials);
   if ('account' in parsed) return parsed.account;
   throw new SinkError('fatal', 'credentials_invalid', `opening Pub/Sub: ${parsed.problem.message}`, {
-    remedy: 'upload the key file of a service account',
+    remedy: NEW_KEY,
   });
 }
 

@@ -81,7 +81,7 @@ export class GooglePubSubSink implements Sink {
     } catch (error) {
       if (signal.aborted) return failed(this.#timeout(error));
       if (this.#isClosed) return failed(this.#closedFailure(true));
-      return failed(classifyPubSubError(error, this.#action));
+      return failed(classifyPubSubError(error, 'publishing to', this.#topicName));
     } finally {
       this.#messages.giveBack(messages, !isAnswered);
     }

@@ -1,12 +1,13 @@
 import { DOCUMENT_TYPES, USER_POINT_PARENT } from '../../schemas/document-type.ts';
 import type { OperationVersion } from '../../schemas/operation-encoder.ts';
 
-/** What a topic says about the messages that it takes. */
+/** What a topic says about the messages that it takes, in one revision of its schema. */
 export interface TopicSchema {
   readonly type: 'AVRO' | 'PROTOCOL_BUFFER' | 'UNKNOWN';
   readonly encoding: 'BINARY' | 'JSON' | 'UNKNOWN';
   /** The schema's source text. */
   readonly definition: string;
+  readonly revisionId: string;
 }
 
 /** What the replication is going to send. */
@@ -33,8 +34,43 @@ const OPERATION_FIELDS: readonly (readonly [name: string, type: string])[] = [
   ['value', 'string'],
 ];
 
-/** Pure: compares a topic's schema (null: it has none) with what will be sent. */
-export function judgeTopicSchema(schema: TopicSchema | null, sent: SentMessages): SchemaVerdict {
+/**
+ * Pure: compares the revisions of a topic's schema that it allows (the newest first; empty: it has no schema) with what
+ * will be sent. Pub/Sub tries a message against one after another and takes it with the first that can decode it.
+ */
+export function judgeRevisions(revisions: readonly TopicSchema[], sent: SentMessages): SchemaVerdict {
+  const [newest = null, ...older] = revisions;
+  const verdict = judgeTopicSchema(newest, sent);
+  if (newest === null || verdict.mismatch === null || canDecode(newest)) return verdict;
+  for (const revision of older) {
+    const { mismatch } = judgeTopicSchema(revision, sent);
+    if (mismatch === null) {
+      return warning(
+        `operations fit revision ${revision.revisionId} of the topic's schema, but not its newest one ` +
+          `(${newest.revisionId}): let the topic allow that revision, and nobody delete it`,
+      );
+    }
+    // It would be taken for what it isn't.
+    if (canDecode(revision)) return verdict;
+  }
+  return verdict;
+}
+
+/** Whether the bytes of an operation pass for a record of the schema, whatever its fields mean. */
+function canDecode({ type, encoding, definition }: TopicSchema): boolean {
+  if (type !== 'AVRO' || encoding !== 'BINARY') return false;
+  const types = fieldsOf(definition)?.map((field) => wireTypeOf(baseTypeOf(field['type'])));
+  return types?.join() === OPERATION_FIELDS.map(([, fieldType]) => wireTypeOf(fieldType)).join();
+}
+
+/** Avro writes these alike. */
+function wireTypeOf(type: string): string {
+  if (type === 'int' || type === 'long' || type === 'enum') return 'varint';
+  return type === 'string' || type === 'bytes' ? 'bytes' : type;
+}
+
+/** Pure: compares one revision of a topic's schema (null: it has none) with what will be sent. */
+function judgeTopicSchema(schema: TopicSchema | null, sent: SentMessages): SchemaVerdict {
   if (schema === null) {
     return sent.version === 1
       ? FINE

@@ -8,7 +8,8 @@ interface Verdict {
   readonly code: SinkErrorCode;
   /** The brokers may have stored some of the records before it failed. */
   readonly isAmbiguous?: boolean;
-  readonly remedy?: string;
+  /** May depend on the topic's name. */
+  readonly remedy?: string | ((topic: string) => string);
 }
 
 const UNAVAILABLE: Verdict = { kind: 'retriable', code: 'unavailable', isAmbiguous: true };
@@ -23,19 +24,25 @@ const UNREACHABLE: Verdict = {
 const UNAUTHENTICATED: Verdict = {
   kind: 'fatal',
   code: 'unauthenticated',
-  remedy: 'the brokers refuse the user name, the password or the SASL mechanism',
+  remedy: 'the brokers refuse the user name, the password or the SASL mechanism: upload the right ones',
 };
 const NO_RIGHT: Verdict = {
   kind: 'fatal',
   code: 'permission_denied',
-  remedy: 'grant WRITE and DESCRIBE on the topic',
+  remedy: (topic) =>
+    `grant WRITE and DESCRIBE on the topic: kafka-acls.sh --add --allow-principal User:<user> --producer --topic ${topic}`,
 };
 const NOT_FOUND: Verdict = {
   kind: 'fatal',
   code: 'not_found',
-  remedy: 'create the topic: this program never does',
+  remedy: (topic) =>
+    `create the topic, as this program never does: kafka-topics.sh --create --topic ${topic} --partitions <n>`,
 };
-const PRECONDITION: Verdict = { kind: 'fatal', code: 'precondition_failed' };
+const PRECONDITION: Verdict = {
+  kind: 'fatal',
+  code: 'precondition_failed',
+  remedy: "check the cluster's version, and the settings and policies of the topic and the brokers",
+};
 const TOO_LARGE: Verdict = {
   kind: 'rejected',
   code: 'too_large',
@@ -128,7 +135,7 @@ export function classifyError(error: unknown, phase: Phase, topic: string): Sink
   return new SinkError(verdict.kind, verdict.code, `${doing} ${topic}: ${reason}`, {
     cause: error,
     isAmbiguous,
-    ...(remedy === undefined ? {} : { remedy }),
+    ...(remedy === undefined ? {} : { remedy: typeof remedy === 'string' ? remedy : remedy(topic) }),
   });
 }
 

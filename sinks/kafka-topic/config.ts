@@ -24,15 +24,26 @@ export function parseKafkaTopicConfig(
   record: Readonly<Record<string, unknown>>,
   rules: KafkaTopicRules,
 ): { readonly config: KafkaTopicConfig } | { readonly problem: FieldProblem } {
-  const topic = record['topic'];
+  const topic = record['topic'] ?? null;
+  if (topic === null) {
+    const message = 'topic is missing; a KAFKA_TOPIC replication needs it';
+    return { problem: { code: 'missing_field', field: 'topic', message } };
+  }
   if (typeof topic !== 'string' || !TOPIC.test(topic) || topic === '.' || topic === '..') {
     return refused('topic', `topic must be a Kafka topic's name, ${TOPIC.source}`);
   }
-  if (topic.startsWith('__')) return refused('topic', "topic must not be one of Kafka's own");
-  if (rules.ownTopics.includes(topic)) return refused('topic', "topic must not be one of this program's own");
+  if (topic.startsWith('__'))
+    return refused('topic', "topic must not be one of Kafka's own, which begin with __");
+  if (rules.ownTopics.includes(topic)) {
+    return refused('topic', "topic must not be one of this program's own; choose another one");
+  }
 
   const brokers = record['brokers'] ?? null;
-  if (brokers === null) return { config: { topic, brokers: null } };
+  if (brokers === null) {
+    if ((record['credentials_uri'] ?? null) === null) return { config: { topic, brokers: null } };
+    const message = 'credentials_uri needs brokers: the own cluster is reached with its own; leave it out';
+    return { problem: { code: 'field_not_applicable', field: 'credentials_uri', message } };
+  }
   if (
     !Array.isArray(brokers) ||
     brokers.length === 0 ||

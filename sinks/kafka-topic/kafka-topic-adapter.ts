@@ -38,5 +38,7 @@ function credentialsOf(text: string | null, config: KafkaTopicConfig): KafkaCred
   const parsed = parseKafkaCredentials(text, config);
   if (!('problem' in parsed)) return parsed.credentials;
   const { code, message } = parsed.problem;
-  throw new SinkError('fatal', 'credentials_invalid', `opening topic ${config.topic}: ${code}: ${message}`);
+  throw new SinkError('fatal', 'credentials_invalid', `opening topic ${config.topic}: ${code}: ${message}`, {
+    remedy: 'upload the credentials of a user of that cluster',
+  });
 }

@@ -5,6 +5,12 @@ export interface ProducedRecord {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+export interface TopicDescription {
+  readonly partitions: number;
+  /** The topic's `max.message.bytes`; null when it may not be read. */
+  readonly maxMessageBytes: number | null;
+}
+
 /** How a foreign cluster is reached; a replication's credentials, parsed. */
 export interface KafkaCredentials {
   readonly ssl: boolean;
@@ -33,8 +39,8 @@ export interface RecordProducer {
    * partition, acknowledged by all in-sync replicas. After a rejection any part of them may be stored.
    */
   produce(topic: string, records: readonly ProducedRecord[], signal: AbortSignal): Promise<void>;
-  /** How many partitions the topic has; null when there is no such topic. */
-  partitionCount(topic: string, signal: AbortSignal): Promise<number | null>;
+  /** What the topic is like; null when there is no such topic. */
+  describeTopic(topic: string, signal: AbortSignal): Promise<TopicDescription | null>;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -9,14 +9,27 @@ export const RECORD_OVERHEAD_BYTES = 128;
 export const MAX_RECORDS = 500;
 export const MAX_BYTES = 900_000;
 
+/** Of a record batch beyond its records. */
+const BATCH_OVERHEAD_BYTES = 1_024;
+
+/** What one request may hold for a topic with this `max.message.bytes`; null: it isn't known. */
+export function maxBytesFor(maxMessageBytes: number | null): number {
+  if (maxMessageBytes === null) return MAX_BYTES;
+  return Math.max(1, Math.min(MAX_BYTES, maxMessageBytes - BATCH_OVERHEAD_BYTES));
+}
+
 /**
  * The first records of a batch that one request may hold, at least one: the operation's bytes, the ordering lane's
  * decimal text as the key, the header `doc_type` and, when asked, `message_id`.
  *
  * The bytes are copies: a Kafka client that was told to stop may still be encoding when the batch's are used again.
  */
-export function recordsOf(batch: OperationBatch, options: MessageOptions): readonly ProducedRecord[] {
-  const count = countThatFits(batch);
+export function recordsOf(
+  batch: OperationBatch,
+  options: MessageOptions,
+  maxBytes: number,
+): readonly ProducedRecord[] {
+  const count = countThatFits(batch, maxBytes);
   const first = batch.start(0);
   const bytes = Buffer.from(batch.data.subarray(first, batch.end(count - 1)));
   return Array.from({ length: count }, (_, i) => ({
@@ -26,12 +39,12 @@ export function recordsOf(batch: OperationBatch, options: MessageOptions): reado
   }));
 }
 
-function countThatFits(batch: OperationBatch): number {
+function countThatFits(batch: OperationBatch, maxBytes: number): number {
   let count = 0;
   let byteLength = 0;
   while (count < Math.min(batch.count, MAX_RECORDS)) {
     byteLength += batch.end(count) - batch.start(count) + RECORD_OVERHEAD_BYTES;
-    if (count > 0 && byteLength > MAX_BYTES) break;
+    if (count > 0 && byteLength > maxBytes) break;
     count++;
   }
   return count;

@@ -1,7 +1,14 @@
-import { SinkError, type MessageOptions, type OperationBatch, type SendOutcome, type Sink } from '../sink.ts';
+import {
+  SinkError,
+  type MessageOptions,
+  type OperationBatch,
+  type SendOutcome,
+  type Sink,
+  type SinkLimits,
+} from '../sink.ts';
 import { classifyError, type Phase } from './classify-error.ts';
-import type { RecordProducer } from './record-producer.ts';
-import { MAX_BYTES, MAX_RECORDS, RECORD_OVERHEAD_BYTES, recordsOf } from './records.ts';
+import type { RecordProducer, TopicDescription } from './record-producer.ts';
+import { MAX_BYTES, MAX_RECORDS, RECORD_OVERHEAD_BYTES, maxBytesFor, recordsOf } from './records.ts';
 
 export interface KafkaTopicSinkOptions {
   readonly topic: string;
@@ -11,15 +18,11 @@ export interface KafkaTopicSinkOptions {
 
 /** One topic of a Kafka cluster. A send is one produce request per broker; what is too much is left to the next send. */
 export class KafkaTopicSink implements Sink {
-  readonly limits = {
-    maxRecords: MAX_RECORDS,
-    maxBytes: MAX_BYTES,
-    recordOverheadBytes: RECORD_OVERHEAD_BYTES,
-  };
   readonly #topic: string;
   readonly #options: MessageOptions;
   readonly #producer: RecordProducer;
   readonly #closed = new AbortController();
+  #maxBytes = MAX_BYTES;
   #closing: Promise<void> | null = null;
 
   constructor({ topic, options, producer }: KafkaTopicSinkOptions) {
@@ -28,19 +31,29 @@ export class KafkaTopicSink implements Sink {
     this.#producer = producer;
   }
 
+  /** The topic's own limit, once `check` has read it, where it is lower. */
+  get limits(): SinkLimits {
+    return {
+      maxRecords: MAX_RECORDS,
+      maxBytes: this.#maxBytes,
+      recordOverheadBytes: RECORD_OVERHEAD_BYTES,
+    };
+  }
+
   async check(signal: AbortSignal): Promise<readonly string[]> {
+    let description: TopicDescription | null;
     try {
-      const partitions = await this.#run(signal, (stop) => this.#producer.partitionCount(this.#topic, stop));
-      if (partitions !== null) return [];
+      description = await this.#run(signal, (stop) => this.#producer.describeTopic(this.#topic, stop));
     } catch (error) {
       throw this.#failureOf(error, 'opening', signal);
     }
+    if (description !== null) return this.#adaptTo(description);
     const missing = { type: 'UNKNOWN_TOPIC_OR_PARTITION', message: 'there is no such topic' };
     throw classifyError(missing, 'opening', this.#topic);
   }
 
   async send(batch: OperationBatch, signal: AbortSignal): Promise<SendOutcome> {
-    const records = recordsOf(batch, this.#options);
+    const records = recordsOf(batch, this.#options, this.#maxBytes);
     try {
       await this.#run(signal, (stop) => this.#producer.produce(this.#topic, records, stop));
       return { delivered: records.length, failure: null };
@@ -55,6 +68,14 @@ export class KafkaTopicSink implements Sink {
     this.#closed.abort();
     this.#closing ??= this.#producer.close();
     return this.#closing;
+  }
+
+  #adaptTo({ maxMessageBytes }: TopicDescription): readonly string[] {
+    this.#maxBytes = maxBytesFor(maxMessageBytes);
+    if (maxMessageBytes === null || this.#maxBytes === MAX_BYTES) return [];
+    return [
+      `topic ${this.#topic} takes at most ${maxMessageBytes} bytes a batch: larger operations become dead letters; raise its max.message.bytes`,
+    ];
   }
 
   /** Ends with the work, the caller's signal or the sink's close, whichever is first. */

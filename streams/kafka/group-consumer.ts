@@ -1,5 +1,6 @@
 import type {
   CommittedOffset,
+  ConsumerCrash,
   Generation,
   GroupConsumer,
   GroupListener,
@@ -41,6 +42,8 @@ export class KafkajsGroupConsumer implements GroupConsumer {
   readonly #groupId: string;
   readonly #logger: Logger;
   #cluster: Cluster | null = null;
+  /** From the first join until it leaves: outside of it kafkajs throws at whoever pauses or resumes. */
+  #isMember = false;
   #isStopped = false;
 
   constructor(kafka: KafkaClient, groupId: string, topics: readonly string[], logger: Logger) {
@@ -54,7 +57,13 @@ export class KafkajsGroupConsumer implements GroupConsumer {
       ...FETCH_BYTES,
       maxWaitTimeInMs: MAX_WAIT_MS,
       allowAutoTopicCreation: false,
-      retry: { retries: 50, initialRetryTime: 200, maxRetryTime: 5_000 },
+      retry: {
+        retries: 50,
+        initialRetryTime: 200,
+        maxRetryTime: 5_000,
+        // What it would start anew by itself nobody would count, and its pause is none of the supervisor's.
+        restartOnFailure: () => Promise.resolve(false),
+      },
       partitionAssigners: [
         (config) => {
           this.#cluster = config.cluster as unknown as Cluster;
@@ -70,6 +79,11 @@ export class KafkajsGroupConsumer implements GroupConsumer {
     if (!this.#cluster) throw new Error('kafkajs handed no cluster to its assigner');
     listenToMembership(this.#cluster, {
       beforeJoin: () => (this.#isStopped ? Promise.resolve() : listener.beforeRejoin()),
+      // A consumer that has crashed leaves before it says so.
+      beforeLeave: async () => {
+        if (!this.#isStopped) await listener.beforeRejoin();
+        this.#isMember = false;
+      },
       onProven: (sentAt) => {
         if (!this.#isStopped) listener.onProven(sentAt);
       },
@@ -79,6 +93,7 @@ export class KafkajsGroupConsumer implements GroupConsumer {
     });
     this.#consumer.on(events.GROUP_JOIN, ({ payload }) => {
       if (this.#isStopped) return;
+      this.#isMember = true;
       const partitions = Object.entries(payload.memberAssignment).flatMap(([topic, ids]) =>
         ids.map((partition) => ({ topic, partition })),
       );
@@ -86,8 +101,8 @@ export class KafkajsGroupConsumer implements GroupConsumer {
       listener.onAssigned(partitions, this.#generation());
     });
     this.#consumer.on(events.CRASH, ({ payload }) => {
-      if (payload.restart || this.#isStopped) return;
-      listener.onCrash({ error: payload.error, isHopeless: HOPELESS_ERRORS.has(payload.error.name) });
+      this.#isMember = false;
+      if (!this.#isStopped) listener.onCrash(crashOf(payload.error));
     });
     this.#consumer.on(events.FETCH, () => {
       listener.onFetched();
@@ -106,16 +121,17 @@ export class KafkajsGroupConsumer implements GroupConsumer {
   }
 
   resumeAt({ topic, partition }: TopicPartition, offset: number): void {
+    if (!this.#isMember) return;
     this.#consumer.seek({ topic, partition, offset: String(offset) });
     this.#consumer.resume([{ topic, partitions: [partition] }]);
   }
 
   pause({ topic, partition }: TopicPartition): void {
-    this.#consumer.pause([{ topic, partitions: [partition] }]);
+    if (this.#isMember) this.#consumer.pause([{ topic, partitions: [partition] }]);
   }
 
   resume({ topic, partition }: TopicPartition): void {
-    this.#consumer.resume([{ topic, partitions: [partition] }]);
+    if (this.#isMember) this.#consumer.resume([{ topic, partitions: [partition] }]);
   }
 
   async committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
@@ -192,4 +208,15 @@ export class KafkajsGroupConsumer implements GroupConsumer {
     if (!offsetManager) throw new Error('the consumer has not joined the group yet');
     return { cluster, coordinator: await offsetManager.getCoordinator() };
   }
+}
+
+/** kafkajs wraps what it doesn't try again: the cause decides. */
+function crashOf(error: Error): ConsumerCrash {
+  const causes: Error[] = [];
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) causes.push(cause);
+  const isHopeless = causes.some(({ name }) => HOPELESS_ERRORS.has(name));
+  const [origin = error] = causes.slice(-1);
+  const isRetriable = 'retriable' in origin && origin.retriable === true;
+  const isTransient = !isHopeless && (isRetriable || error.name === 'KafkaJSNumberOfRetriesExceeded');
+  return { error, isHopeless, isTransient };
 }

@@ -7,7 +7,8 @@ import type { Cluster, OffsetCommitTopic } from './cluster.ts';
  *
  * - the generation, and a commit of one try (PROTOCOL A4): `consumer.commitOffsets` repeats a commit, and a later try
  *   runs under the next generation;
- * - the moment before it joins anew (A3): there is no hook that it waits for, and after UNKNOWN_MEMBER_ID no event;
+ * - the moment before it joins anew or leaves (A3): there is no hook that it waits for, after UNKNOWN_MEMBER_ID no
+ *   event, and a consumer that crashes leaves before it says so;
  * - when a heartbeat or sync that was answered was sent (A3).
  *
  * And one defect (C9): heartbeats are paced by the wall clock, so one that is set back would end the membership.
@@ -46,6 +47,8 @@ export interface Coordinator {
 export interface MembershipListener {
   /** Awaited before the member joins, also for the first time. */
   beforeJoin(): Promise<void>;
+  /** Awaited before the member leaves the group, of its own accord or because its consumer has crashed. */
+  beforeLeave(): Promise<void>;
   onProven(sentAt: Instant): void;
 }
 
@@ -54,6 +57,7 @@ type GroupMethod<A extends unknown[]> = (this: KafkajsGroup, ...args: A) => Prom
 interface GroupPrototype {
   connect: GroupMethod<[]>;
   joinAndSync: GroupMethod<[]>;
+  leave: GroupMethod<[]>;
   heartbeat: GroupMethod<[{ interval: number }]>;
   [method: symbol]: GroupMethod<[]>;
 }
@@ -74,7 +78,7 @@ export function observeMemberships(): void {
   );
   const syncGroup = sync && prototype[sync];
   if (!syncGroup) throw new Error('kafkajs’ ConsumerGroup has no sync where it was');
-  const { connect, joinAndSync, heartbeat } = prototype;
+  const { connect, joinAndSync, leave, heartbeat } = prototype;
 
   prototype.connect = function () {
     groups.set(this.cluster, this);
@@ -83,6 +87,10 @@ export function observeMemberships(): void {
   prototype.joinAndSync = async function () {
     await listeners.get(this.cluster)?.beforeJoin();
     return joinAndSync.call(this);
+  };
+  prototype.leave = async function () {
+    await listeners.get(this.cluster)?.beforeLeave();
+    return leave.call(this);
   };
   prototype[sync] = async function () {
     const sentAt = now();

@@ -1,4 +1,5 @@
-import { RecordTooLargeError, type ProducedRecord, type Producer } from '../kafka-port.ts';
+import { RecordTooLargeError, type ProducedRecord, type Producer, type StoredBatch } from '../kafka-port.ts';
+import { safeOffset } from './cluster.ts';
 import {
   Partitioners,
   type IHeaders,
@@ -23,11 +24,12 @@ export class KafkajsRecordProducer implements Producer {
     });
   }
 
-  async send(topic: string, records: readonly ProducedRecord[]): Promise<void> {
+  async send(topic: string, records: readonly ProducedRecord[]): Promise<readonly StoredBatch[]> {
     await this.#connect();
+    const stored: StoredBatch[] = [];
     for (const chunk of chunksOf(records)) {
       try {
-        await this.#producer.send({
+        const batches = await this.#producer.send({
           topic,
           acks: -1,
           messages: chunk.map((record) => ({
@@ -37,12 +39,15 @@ export class KafkajsRecordProducer implements Producer {
             ...(record.timestamp === undefined ? {} : { timestamp: String(record.timestamp) }),
           })),
         });
+        for (const { partition, baseOffset } of batches)
+          stored.push({ partition, baseOffset: safeOffset(baseOffset ?? '-1') });
       } catch (error) {
         if (isTooLarge(error))
           throw new RecordTooLargeError(`storing in ${topic}: too large`, { cause: error });
         throw error;
       }
     }
+    return stored;
   }
 
   async close(): Promise<void> {

@@ -2,10 +2,11 @@ import type {
   KafkaCredentials,
   RecordProducer,
   RecordProducers,
+  TopicDescription,
 } from '../../sinks/kafka-topic/record-producer.ts';
 import type { Logger } from '../logger.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
-import { Partitioners, type KafkaClient, type Producer } from './kafkajs.ts';
+import { ConfigResourceTypes, Partitioners, type Admin, type KafkaClient, type Producer } from './kafkajs.ts';
 
 /** PROTOCOL A3: no produce may outlive an attempt's deadline. */
 const REQUEST_TIMEOUT_MS = 8_000;
@@ -30,6 +31,23 @@ function foreignConnection(
     tls: credentials?.ssl ? { caPem: null, certPem: null, keyPem: null } : null,
     sasl: credentials?.sasl ?? null,
   };
+}
+
+/** Reading a topic's settings takes DESCRIBE_CONFIGS, which publishing doesn't. */
+async function maxMessageBytes(admin: Admin, topic: string): Promise<number | null> {
+  const name = 'max.message.bytes';
+  try {
+    const { resources } = await admin.describeConfigs({
+      includeSynonyms: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+    });
+    const entry = resources[0]?.configEntries.find(({ configName }) => configName === name);
+    return entry ? Number(entry.configValue) : null;
+  } catch (error) {
+    const { type } = error as { type?: string };
+    if (type === 'TOPIC_AUTHORIZATION_FAILED' || type === 'CLUSTER_AUTHORIZATION_FAILED') return null;
+    throw error;
+  }
 }
 
 class KafkajsSinkProducer implements RecordProducer {
@@ -58,12 +76,14 @@ class KafkajsSinkProducer implements RecordProducer {
     );
   }
 
-  async partitionCount(topic: string, signal: AbortSignal): Promise<number | null> {
+  async describeTopic(topic: string, signal: AbortSignal): Promise<TopicDescription | null> {
     const admin = this.#kafka.admin();
     try {
       await this.#abortable(admin.connect(), signal);
       const { topics } = await this.#abortable(admin.fetchTopicMetadata({ topics: [topic] }), signal);
-      return topics[0]?.partitions.length ?? null;
+      const partitions = topics[0]?.partitions.length;
+      if (partitions === undefined) return null;
+      return { partitions, maxMessageBytes: await this.#abortable(maxMessageBytes(admin, topic), signal) };
     } catch (error) {
       if ((error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') return null;
       throw error;

@@ -45,7 +45,7 @@ export async function deliverSegment(segment: Segment, options: DeliveryOptions)
   let retryEnd: number | null = null;
   let failingSince: number | null = null;
   while (from < segment.count) {
-    const waitMs = retryEnd === null ? destination.newerNotBefore(partitionKey) - clock.now() : 0;
+    const waitMs = retryEnd === null ? destination.newerNotBefore(partitionKey) - clock.monotonic() : 0;
     if (waitMs > 0) await sleep(clock, waitMs, signal);
     await options.refresh();
     if (signal.aborted) return null;
@@ -79,8 +79,8 @@ export async function deliverSegment(segment: Segment, options: DeliveryOptions)
       case 'fatal':
         return failure;
       case 'retriable':
-        failingSince ??= clock.now();
-        if (clock.now() - failingSince >= GIVE_UP_MS) return failure;
+        failingSince ??= clock.monotonic();
+        if (clock.monotonic() - failingSince >= GIVE_UP_MS) return failure;
         options.onRetry(failure);
         retryEnd = end;
         break;

@@ -70,6 +70,11 @@ export class OwnKafka implements AsyncDisposable {
     return new OwnKafka(broker, proxy, { brokers, port, dataDirectory, properties });
   }
 
+  /** Where the logs of the topics' partitions lie. */
+  get logDirectory(): string {
+    return join(this.#dataDirectory, 'data');
+  }
+
   /** SIGKILL; resolves when the broker is gone. */
   async kill(): Promise<void> {
     this.#broker.kill();

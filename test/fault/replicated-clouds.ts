@@ -5,11 +5,17 @@ import { startFakeEventHubs, type FakeEventHubs } from '../../local/fake-event-h
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { jsonMutationWriter } from '../../local/mutation-writer.ts';
 import { sampleMutations } from '../../local/sample-mutations.ts';
-import { kafkaClient } from '../support/kafka.ts';
-import { Deployment, type DeploymentOptions, type ProcessorProcess } from '../support/processor-process.ts';
+import { kafkaClient, readAll } from '../support/kafka.ts';
+import {
+  Deployment,
+  type DeploymentOptions,
+  type PartitionProgress,
+  type ProcessorProcess,
+} from '../support/processor-process.ts';
 
 const DATAMART_ID = '1649';
 const MAX_SEND = 500;
+const OBSERVE_MS = 2_000;
 
 /** Which replications there are, by their ids; all of them want everything, in JSON. */
 export interface CloudsOptions extends DeploymentOptions {
@@ -22,6 +28,12 @@ export interface CloudsOptions extends DeploymentOptions {
 
 /** A replication's record on the control topic. */
 export type ReplicationRecord = Readonly<Record<string, unknown>> & { readonly id: string };
+
+/** What the group had committed at a moment, and how much had arrived at each destination by then. */
+interface Observation {
+  readonly commits: readonly PartitionProgress[];
+  readonly arrived: ReadonlyMap<string, number>;
+}
 
 /**
  * A deployment with replications to a fake Pub/Sub, a fake Event Hubs and files, the upstream that writes sample
@@ -37,6 +49,10 @@ export class ReplicatedClouds implements AsyncDisposable {
   readonly #sent: ExpectedOperation[] = [];
   /** By the operation's bytes: when Kafka had stored its mutation. */
   readonly #sentAt = new Map<string, number>();
+  /** By the mutation's bytes, as latin1 text: those of its operation. */
+  readonly #operationOf = new Map<string, string>();
+  readonly #observations: Observation[] = [];
+  readonly #deleted = new Set<string>();
   readonly #producer = kafkaClient().producer({ allowAutoTopicCreation: false });
   readonly #write = jsonMutationWriter(DATAMART_ID);
   readonly #sample = sampleMutations({ seed: 11, users: 100, valueBytes: 300, startTs: Date.now() });
@@ -94,6 +110,12 @@ export class ReplicatedClouds implements AsyncDisposable {
     await this.deployment.configure({ ...this.record(id), ...changes });
   }
 
+  /** Deletes the replication: from now on nothing is promised to it. */
+  async delete(id: string): Promise<void> {
+    this.#deleted.add(id);
+    await this.deployment.deleteReplication(id);
+  }
+
   /** Puts a connection string into the credentials file of a replication to an event hub; by default the right one. */
   async putConnectionString(id: string, text = this.eventHubs.connectionString()): Promise<void> {
     await this.deployment.putCredentials(`${id}.txt`, text);
@@ -109,17 +131,24 @@ export class ReplicatedClouds implements AsyncDisposable {
         messages: batch.map((mutation) => ({ key: mutation.userPointId, value: this.#write(mutation) })),
       });
       const now = Date.now();
-      for (const operation of batch.map(expectedJson)) {
+      for (const mutation of batch) {
+        const operation = expectedJson(mutation);
         this.#sent.push(operation);
         this.#sentAt.set(operation.bytes, now);
+        this.#operationOf.set(this.#write(mutation).toString('latin1'), operation.bytes);
       }
     }
   }
 
-  /** Sends a batch again and again, with a pause between, until it is stopped. */
+  /** Sends a batch again and again, with a pause between, until it is stopped; the group's commits are looked at meanwhile. */
   startTraffic(batch: number, pauseMs: number): Traffic {
+    let observedAt = 0;
     return new Traffic(async () => {
       await this.send(batch);
+      if (Date.now() - observedAt > OBSERVE_MS) {
+        await this.#observeCommits();
+        observedAt = Date.now();
+      }
       await sleep(pauseMs);
     });
   }
@@ -170,8 +199,9 @@ export class ReplicatedClouds implements AsyncDisposable {
   }
 
   /**
-   * The violations at each of these, and its duplicates beyond what is allowed there (default none). Empty when nothing
-   * was lost, unknown or out of order, so that a test can say `toEqual({})`.
+   * The violations at each of these, and its duplicates beyond what is allowed there (default none); besides, what was
+   * committed and hadn't arrived when the commits were looked at. Empty when nothing was lost, unknown or out of order and
+   * no older value stays, so that a test can say `toEqual({})`.
    */
   async violations(
     duplicatesAllowed: Readonly<Record<string, number>> = {},
@@ -179,17 +209,75 @@ export class ReplicatedClouds implements AsyncDisposable {
     const found: Record<string, unknown> = {};
     for (const id of this.ids) {
       const { duplicates, lost, unknown, outOfOrder } = await this.compare(id);
-      const isRight = lost.length + unknown.length + outOfOrder.length === 0;
+      const olderLast = this.#olderLast(await this.arrivals(id));
+      const isRight = lost.length + unknown.length + outOfOrder.length + olderLast.length === 0;
       if (isRight && duplicates <= (duplicatesAllowed[id] ?? 0)) continue;
       const some = (texts: readonly string[]): readonly string[] => texts.slice(0, 3);
       found[id] = {
         lost: [lost.length, ...some(lost)],
         unknown: [unknown.length, ...some(unknown)],
         outOfOrder: [outOfOrder.length, ...some(outOfOrder)],
+        olderLast: [olderLast.length, ...some(olderLast)],
         duplicates,
       };
     }
+    const commitsAhead = await this.#commitsAhead();
+    if (commitsAhead.length > 0) found['commitsAhead'] = [commitsAhead.length, ...commitsAhead.slice(0, 3)];
     return found;
+  }
+
+  /** Remembers the group's commits of now; not while Kafka can't be asked. */
+  async #observeCommits(): Promise<void> {
+    const commits = await this.deployment.progress().catch(() => null);
+    if (commits === null) return;
+    // Only now: what arrives between a commit and this line makes no commit wrong.
+    const counts = this.ids.map(async (id) => [id, await this.#arrivedAt(id)] as const);
+    this.#observations.push({ commits, arrived: new Map(await Promise.all(counts)) });
+  }
+
+  /**
+   * The records below a committed offset which more destinations were without than had a position of their own at or
+   * below them.
+   */
+  async #commitsAhead(): Promise<readonly string[]> {
+    const { deployment } = this;
+    await this.#observeCommits();
+    const ids = this.ids.filter((id) => !this.#deleted.has(id));
+    const firstArrivals = new Map<string, ReadonlyMap<string, number>>();
+    for (const id of ids) firstArrivals.set(id, firstIndexes(await this.arrivals(id)));
+    const violations: string[] = [];
+    for (const { partition, offset, value } of await readAll(deployment.mutations, deployment.brokers)) {
+      const operation = this.#operationOf.get(value?.toString('latin1') ?? '') ?? '';
+      const arrivedAs = ids.map((id) => [id, firstArrivals.get(id)?.get(operation) ?? Infinity] as const);
+      const isAhead = ({ commits, arrived }: Observation): boolean => {
+        const commit = commits.find((at) => at.topic === deployment.mutations && at.partition === partition);
+        if (!commit || (commit.committed ?? 0) <= Number(offset)) return false;
+        const without = arrivedAs.filter(([id, index]) => index >= (arrived.get(id) ?? 0));
+        return without.length > commit.parked.filter(({ position }) => position <= Number(offset)).length;
+      };
+      if (this.#observations.some(isAhead))
+        violations.push(`${partition}/${offset} was committed and hadn't arrived everywhere`);
+    }
+    return violations;
+  }
+
+  async #arrivedAt(id: string): Promise<number> {
+    switch (this.record(id)['type']) {
+      case 'GOOGLE_PUBSUB':
+        return this.#messages(id).length;
+      case 'AZURE_EVENT_HUBS':
+        return this.eventHubs.events(id).length;
+      default:
+        return (await this.deployment.fileLines(`${id}.jsonl`)).length;
+    }
+  }
+
+  /** User points whose last arrival is not their newest operation: an older value would stay for ever. */
+  #olderLast(arrivals: readonly string[]): readonly string[] {
+    const userOf = new Map(this.#sent.map(({ ctxId, bytes }) => [bytes, ctxId]));
+    const newestOf = new Map(this.#sent.map(({ ctxId, bytes }) => [ctxId, bytes]));
+    const lastOf = new Map(arrivals.map((bytes) => [userOf.get(bytes), bytes]));
+    return [...newestOf].filter(([user, newest]) => lastOf.get(user) !== newest).map(([user]) => user);
   }
 
   /** How long operations took from Kafka to a topic of the fake Pub/Sub, in ms, of those sent from `sinceMs` on; sorted. */
@@ -226,6 +314,12 @@ export class ReplicatedClouds implements AsyncDisposable {
     for (const id of files) this.#records.set(id, { ...common, type: 'FILE', id, path: `${id}.jsonl` });
     await this.deployment.configure(...this.#records.values());
   }
+}
+
+function firstIndexes(arrivals: readonly string[]): ReadonlyMap<string, number> {
+  const firsts = new Map<string, number>();
+  for (const [index, bytes] of arrivals.entries()) if (!firsts.has(bytes)) firsts.set(bytes, index);
+  return firsts;
 }
 
 /** The fake Pub/Sub's name of a replication's topic. */

@@ -187,13 +187,62 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
-    name: 'a stale position wins',
+    name: 'a stale position wins: reports are believed though the commit can be read',
     rule: 'A1, A2',
     edits: [
       {
-        file: 'streams/lanes.ts',
-        find: 'this.#unknown = positions;',
-        replace: 'this.#unknown = positions.map((own) => ({ ...own, position: own.position + 3 }));',
+        file: 'streams/replication-control.ts',
+        find: 'if (carried.isReadable) return',
+        replace: 'if (carried.isReadable && carried.list !== null) return',
+      },
+    ],
+  },
+  {
+    name: 'a task goes on that was revoked',
+    rule: 'A2, an old epoch',
+    edits: [
+      {
+        file: 'streams/task-assignment.ts',
+        find: 'if (owned.has(key)) continue;\n      task.close();',
+        replace: 'if (owned.has(key)) continue;',
+      },
+    ],
+  },
+  {
+    name: 'a rebalance does not suspend the lease',
+    rule: 'A3',
+    edits: [
+      {
+        file: 'streams/task-assignment.ts',
+        find: 'onRebalancing(): void {\n    this.#options.lease.suspend();',
+        replace: 'onRebalancing(): void {',
+      },
+      {
+        file: 'streams/task-assignment.ts',
+        find: 'async beforeRejoin(): Promise<void> {\n    this.#options.lease.suspend();',
+        replace: 'async beforeRejoin(): Promise<void> {',
+      },
+    ],
+  },
+  {
+    name: 'quiet is said while attempts are in flight',
+    rule: 'A3',
+    edits: [
+      {
+        file: 'streams/stream-task.ts',
+        find: 'return this.#commit(this.isQuiet && !this.#isQuietTime);',
+        replace: 'return this.#commit(true);',
+      },
+    ],
+  },
+  {
+    name: 'a member that leaves or joins anew is not quiet before',
+    rule: 'A3, a consumer that crashes',
+    edits: [
+      {
+        file: 'streams/supervised-consumer.ts',
+        find: 'beforeRejoin: () => (isCurrent() ? listener.beforeRejoin() : Promise.resolve()),',
+        replace: 'beforeRejoin: () => Promise.resolve(),',
       },
     ],
   },

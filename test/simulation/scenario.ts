@@ -4,6 +4,7 @@ export const FAULTS = [
   'kills',
   'stops',
   'freezes',
+  'consumer crashes',
   'network',
   'cut off',
   'no coordinator',

@@ -50,6 +50,8 @@ export class SimulatedConsumer implements GroupConsumer {
   #generationId = -1;
   #isJoining = false;
   #isStopped = false;
+  #hasCrashed = false;
+  #listener: GroupListener | null = null;
   #assignments = 0;
 
   constructor({ process, kafka, network, chance, newMemberId }: SimulatedConsumerOptions) {
@@ -62,9 +64,24 @@ export class SimulatedConsumer implements GroupConsumer {
   }
 
   async start(listener: GroupListener): Promise<void> {
+    this.#listener = listener;
     await this.#join(listener);
     void this.#beat(listener);
     void this.#fetch(listener);
+  }
+
+  /** As kafkajs' `onCrash`, with its patches: leaves the group, says so once it is disconnected, and does no more. */
+  async crash(): Promise<void> {
+    const listener = this.#listener;
+    if (!listener || this.#isOver || this.#isJoining) return;
+    this.#hasCrashed = true;
+    await listener.beforeRejoin();
+    await this.#leave();
+    await sleep(this.#process, this.#chance.mostlyLow(0, 5_000), this.#never);
+    if (!this.#isStopped) {
+      const isTransient = this.#chance.is(0.5);
+      listener.onCrash({ error: new Error('it crashed'), isHopeless: false, isTransient });
+    }
   }
 
   resumeAt(at: TopicPartition, offset: number): void {
@@ -104,7 +121,15 @@ export class SimulatedConsumer implements GroupConsumer {
   async stop(): Promise<void> {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    await this.#network
+    await this.#leave();
+  }
+
+  get #isOver(): boolean {
+    return this.#isStopped || this.#hasCrashed;
+  }
+
+  #leave(): Promise<void> {
+    return this.#network
       .call<void>(this.#process, 'leave', (answer) => {
         this.#kafka.coordinator.leave(this.#memberId);
         answer(undefined);
@@ -115,8 +140,8 @@ export class SimulatedConsumer implements GroupConsumer {
   /** kafkajs' `joinAndSync`, with the patch that awaits the listener before it. */
   async #join(listener: GroupListener): Promise<void> {
     this.#isJoining = true;
-    if (!this.#isStopped) await listener.beforeRejoin();
-    while (!this.#isStopped) {
+    if (!this.#isOver) await listener.beforeRejoin();
+    while (!this.#isOver) {
       try {
         const generationId = await this.#network.call<number>(this.#process, 'join', (answer) => {
           this.#kafka.coordinator.join(this.#memberId, answer);
@@ -125,7 +150,7 @@ export class SimulatedConsumer implements GroupConsumer {
         const partitions = await this.#request('sync', () =>
           this.#kafka.coordinator.sync(this.#memberId, generationId),
         );
-        if (this.#isStopped) return;
+        if (this.#isOver) return;
         this.#generationId = generationId;
         this.#assignments += 1;
         this.#positions.clear();
@@ -142,26 +167,26 @@ export class SimulatedConsumer implements GroupConsumer {
   }
 
   async #beat(listener: GroupListener): Promise<void> {
-    while (!this.#isStopped) {
+    while (!this.#isOver) {
       await sleep(this.#process, HEARTBEAT_MS, this.#never);
-      if (this.#isStopped) return;
+      if (this.#isOver) return;
       const sentAt = this.#instant();
       try {
         await this.#request('heartbeat', () => {
           this.#kafka.coordinator.heartbeat(this.#memberId, this.#generationId);
         });
-        if (!this.#isStopped) listener.onProven(sentAt);
+        if (!this.#isOver) listener.onProven(sentAt);
       } catch (error) {
         if (!(error instanceof GroupError)) continue;
         if (error.code === 'UNKNOWN_MEMBER_ID') this.#newMember();
-        else if (!this.#isStopped) listener.onRebalancing();
+        else if (!this.#isOver) listener.onRebalancing();
         await this.#join(listener);
       }
     }
   }
 
   async #fetch(listener: GroupListener): Promise<void> {
-    while (!this.#isStopped) {
+    while (!this.#isOver) {
       const active = [...this.#positions.values()].filter(({ isPaused }) => !isPaused);
       if (active.length === 0 || this.#isJoining) {
         await sleep(this.#process, FETCH_WAIT_MS, this.#never);
@@ -179,7 +204,7 @@ export class SimulatedConsumer implements GroupConsumer {
             });
           },
         );
-        if (!this.#isStopped) listener.onFetched();
+        if (!this.#isOver) listener.onFetched();
         for (const batch of batches) this.#handOver(listener, batch, assignment);
       } catch {
         await sleep(this.#process, RETRY_MS, this.#never);
@@ -189,7 +214,7 @@ export class SimulatedConsumer implements GroupConsumer {
 
   #handOver(listener: GroupListener, batch: ConsumedBatch, assignment: number): void {
     const position = this.#positions.get(keyOf(batch));
-    if (!position || this.#isStopped || batch.records.length === 0) return;
+    if (!position || this.#isOver || batch.records.length === 0) return;
     const isStale =
       position.isPaused || assignment !== this.#assignments || position.offset !== batch.fetchedOffset;
     if (isStale && this.#chance.is(0.5)) return;

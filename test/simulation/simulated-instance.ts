@@ -1,3 +1,4 @@
+import { CredentialsTable } from '../../processors/credentials-table.ts';
 import { ReplicationTable } from '../../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
@@ -14,6 +15,7 @@ import type { SimulatedProcess } from './simulated-process.ts';
 export const TOPICS = {
   mutations: ['datamart-mutations'],
   replicationConfig: 'replication-config',
+  replicationCredentials: 'replication-credentials',
   replicationStatus: 'replication-status',
   deadLetters: 'replication-dead-letters',
 } as const;
@@ -75,6 +77,7 @@ export class SimulatedInstance {
       encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
       schemas,
       sinks: new SinkRegistry([adapter]),
+      sealedCredentials: new CredentialsTable(),
       credentials: { resolve: () => Promise.reject(new Error('there are no credentials here')) },
       checkTopics: () =>
         Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, scenario.partitions]]) }),

@@ -10,6 +10,8 @@ export interface SimulatedPortOptions {
   readonly kafka: SimulatedKafka;
   readonly network: Network;
   readonly chance: Chance;
+  /** The process has a new consumer, which takes the place of the one before. */
+  readonly onConsumer: (consumer: SimulatedConsumer) => void;
 }
 
 /** How one process reaches the simulated Kafka: over the network, and no more once it is dead. */
@@ -18,7 +20,11 @@ export function simulatedPort(options: SimulatedPortOptions): KafkaPort {
   let members = 0;
   const newMemberId = (): string => `${process.name}.${++members}`;
   return {
-    groupConsumer: () => new SimulatedConsumer({ ...options, newMemberId }),
+    groupConsumer: () => {
+      const consumer = new SimulatedConsumer({ ...options, newMemberId });
+      options.onConsumer(consumer);
+      return consumer;
+    },
     partitionReader: () => simulatedReader(options),
     producer: () => simulatedProducer(options),
   };
@@ -46,8 +52,9 @@ function simulatedProducer({ process, kafka, network }: SimulatedPortOptions): P
   return {
     send: (topic, records) =>
       network.call(process, 'produce', (answer) => {
+        const baseOffset = kafka.end({ topic, partition: 0 });
         for (const record of records) kafka.append({ topic, partition: 0 }, record);
-        answer(undefined);
+        answer([{ partition: 0, baseOffset }]);
       }),
     close: () => Promise.resolve(),
   };

@@ -5,6 +5,7 @@ import { Network, type Phase } from './network.ts';
 import { Oracle } from './oracle.ts';
 import { scenarioOf, type Fault, type Scenario } from './scenario.ts';
 import { Scheduler } from './scheduler.ts';
+import type { SimulatedConsumer } from './simulated-consumer.ts';
 import { makeTable, MUTATIONS, SimulatedInstance, TOPICS } from './simulated-instance.ts';
 import { SimulatedKafka } from './simulated-kafka.ts';
 import { simulatedPort } from './simulated-port.ts';
@@ -93,6 +94,7 @@ class Simulation {
   readonly #reached = new Map<string, number>();
   readonly #users: { readonly id: string; readonly partition: number; readonly datamart: string }[] = [];
   readonly #replications: SimulatedReplication[] = [];
+  readonly #consumers = new Map<SimulatedProcess, SimulatedConsumer>();
   #instances: SimulatedInstance[] = [];
   #started = 0;
   #isHealed = false;
@@ -263,7 +265,7 @@ class Simulation {
     const value = record && Buffer.from(JSON.stringify(record));
     const at = { topic: TOPICS.replicationConfig, partition: 0 };
     replication.offset = this.#kafka.append(at, { key: Buffer.from(id), value, headers: {} });
-    this.#rules.apply(id, value, replication.offset);
+    this.#rules.apply(id, value, replication.offset, 0);
     this.#note(`config ${target} ${change} ${status} at ${replication.offset}`);
     const config = this.#rules.get(id);
     if (change === 'create' && config) this.#oracle.created(target, config);
@@ -375,6 +377,9 @@ class Simulation {
         kafka: this.#kafka,
         network: this.#network,
         chance: this.#chance,
+        onConsumer: (consumer) => {
+          this.#consumers.set(process, consumer);
+        },
       }),
       adapter: this.#sinks.adapter(process),
       scenario: this.#scenario,
@@ -460,6 +465,9 @@ class Simulation {
       case 'freezes':
         if (instance) this.#freeze(instance, chance.is(0.7) ? 'go on' : 'monotonic stands still');
         return;
+      case 'consumer crashes':
+        if (instance && !instance.process.isFrozen) this.#crashConsumer(instance);
+        return;
       case 'paused machines':
         this.#oracle.isOrderRelaxed = true;
         if (instance) this.#freeze(instance, 'both stand still');
@@ -537,6 +545,12 @@ class Simulation {
       this.#writeConfig(replication, 'change');
     }
     this.#reach(`config ${replication.status}`);
+  }
+
+  #crashConsumer({ process }: SimulatedInstance): void {
+    this.#note(`the consumer of ${process.name} crashes`);
+    this.#reach('consumer crashed');
+    process.enter(() => void this.#consumers.get(process)?.crash());
   }
 
   #freeze(instance: SimulatedInstance, clocks: FrozenClocks): void {

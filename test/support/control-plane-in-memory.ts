@@ -95,10 +95,10 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
     this.#offset += 1;
     this.written.push({ key, record });
     const value = record && Buffer.from(JSON.stringify(record));
-    const change = this.#table.apply(key, value, this.#offset);
+    const change = this.#table.apply(key, value, this.#offset, 1_763_900_000_000);
     this.#refused.delete(key);
     if (change.kind === 'refused')
-      this.#refused.set(key, { offset: this.#offset, time: 1_763_900_000_000, ...change.problem });
+      this.#refused.set(key, { time: 1_763_900_000_000, ...change.problem, offset: this.#offset });
     else if (record) this.#records.set(key, record);
     return this.#offset;
   }

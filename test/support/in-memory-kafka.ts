@@ -140,10 +140,11 @@ export class InMemoryKafka {
       send: (topic, records) => {
         const fault = this.produceFault?.(topic, records);
         if (fault) return Promise.reject(fault);
+        const baseOffset = this.log({ topic, partition: 0 }).length;
         for (const record of records) {
           this.append({ topic, partition: 0 }, { timestamp: this.#clock.now(), ...record });
         }
-        return Promise.resolve();
+        return Promise.resolve([{ partition: 0, baseOffset }]);
       },
       close: () => Promise.resolve(),
     };

@@ -1,4 +1,8 @@
-import type { ProducedRecord, RecordProducer } from '../../sinks/kafka-topic/record-producer.ts';
+import type {
+  ProducedRecord,
+  RecordProducer,
+  TopicDescription,
+} from '../../sinks/kafka-topic/record-producer.ts';
 
 type Fault = { readonly kind: 'reject' | 'lose_answer'; readonly error: Error } | { readonly kind: 'hang' };
 
@@ -17,6 +21,8 @@ export class RecordProducerInMemory implements RecordProducer {
   /** How many records each request held. */
   readonly requests: number[] = [];
   closeCount = 0;
+  /** The topics' `max.message.bytes`; null: it may not be read. */
+  maxMessageBytes: number | null = MAX_MESSAGE_BYTES;
   readonly #partitions: ReadonlyMap<string, number>;
   readonly #faults: Fault[] = [];
 
@@ -42,15 +48,17 @@ export class RecordProducerInMemory implements RecordProducer {
     const fault = await this.#request();
     if (!this.#partitions.has(topic)) throw aKafkaError({ type: 'UNKNOWN_TOPIC_OR_PARTITION' });
     const byteLength = records.reduce((sum, record) => sum + record.value.length, 0);
-    if (byteLength > MAX_MESSAGE_BYTES) throw aKafkaError({ type: 'MESSAGE_TOO_LARGE' });
+    if (byteLength > (this.maxMessageBytes ?? MAX_MESSAGE_BYTES))
+      throw aKafkaError({ type: 'MESSAGE_TOO_LARGE' });
     this.requests.push(records.length);
     this.stored.push(...records);
     if (fault?.kind === 'lose_answer') throw fault.error;
   }
 
-  async partitionCount(topic: string): Promise<number | null> {
+  async describeTopic(topic: string): Promise<TopicDescription | null> {
     await this.#request();
-    return this.#partitions.get(topic) ?? null;
+    const partitions = this.#partitions.get(topic);
+    return partitions === undefined ? null : { partitions, maxMessageBytes: this.maxMessageBytes };
   }
 
   async close(): Promise<void> {

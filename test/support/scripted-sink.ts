@@ -1,5 +1,6 @@
 import {
   SinkError,
+  type MessageOptions,
   type OperationBatch,
   type SendOutcome,
   type Sink,
@@ -11,6 +12,8 @@ export interface SeenRequest {
   readonly replication: string;
   readonly operations: readonly string[];
   readonly orderingLane: number | null;
+  /** What the client was opened with that it came over. */
+  readonly options: MessageOptions;
   readonly messageIds: readonly string[];
 }
 
@@ -40,7 +43,7 @@ export class ScriptedSinks {
         ? { config: { target: record.target } }
         : { problem: { code: 'missing_field', field: 'target', message: 'target is missing' } },
     checkCredentials: () => null,
-    open: ({ config }) => Promise.resolve(this.#sink(config.target)),
+    open: ({ config, options }) => Promise.resolve(this.#sink(config.target, options)),
   };
 
   /** Operations accepted for `target`, as latin1 text of their bytes. */
@@ -60,7 +63,7 @@ export class ScriptedSinks {
     else this.#refusals.delete(target);
   }
 
-  #sink(target: string): Sink {
+  #sink(target: string, options: MessageOptions): Sink {
     this.opened.push(target);
     return {
       limits: this.limits,
@@ -68,7 +71,7 @@ export class ScriptedSinks {
         const refusal = this.#refusals.get(target);
         return refusal ? Promise.reject(refusal) : Promise.resolve([]);
       },
-      send: (batch) => this.#send(target, batch),
+      send: (batch) => this.#send(target, options, batch),
       close: () => {
         this.closed.push(target);
         return Promise.resolve();
@@ -76,13 +79,14 @@ export class ScriptedSinks {
     };
   }
 
-  async #send(target: string, batch: OperationBatch): Promise<SendOutcome> {
+  async #send(target: string, options: MessageOptions, batch: OperationBatch): Promise<SendOutcome> {
     const indexes = Array.from({ length: batch.count }, (_, i) => i);
     const operations = indexes.map((i) => batch.data.toString('utf8', batch.start(i), batch.end(i)));
     this.requests.push({
       replication: target,
       operations,
       orderingLane: batch.orderingLane,
+      options,
       messageIds: indexes.map((i) => batch.messageId(i)),
     });
     const outcome = (await this.#scripts.get(target)?.(operations)) ?? {

@@ -1,3 +1,4 @@
+import { CredentialsTable } from '../../processors/credentials-table.ts';
 import { ReplicationTable } from '../../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
@@ -14,6 +15,7 @@ import { ManualClock, settle } from './manual-clock.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
 export const MUTATIONS = 'datamart-mutations';
+const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
 const CONFIG = { topic: 'replication-config', partition: 0 };
 export const STATUS = { topic: 'replication-status', partition: 0 };
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
@@ -56,6 +58,7 @@ export class TopologyTestDriver {
   readonly sinks: ScriptedSinks;
   readonly member: InMemoryMember;
   readonly table: ReplicationTable;
+  readonly credentials = new CredentialsTable();
   readonly metrics = new EngineMetrics();
   readonly application: ReplicationApplication;
   readonly logs: LogLine[] = [];
@@ -83,6 +86,7 @@ export class TopologyTestDriver {
       topics: {
         mutations: [MUTATIONS],
         replicationConfig: CONFIG.topic,
+        replicationCredentials: CREDENTIALS.topic,
         replicationStatus: STATUS.topic,
         deadLetters: DEAD_LETTERS.topic,
       },
@@ -104,6 +108,7 @@ export class TopologyTestDriver {
         },
       },
       sinks: registry,
+      sealedCredentials: this.credentials,
       credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
       checkTopics:
         options.checkTopics ??

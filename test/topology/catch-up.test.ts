@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
+import { SinkError } from '../../sinks/sink.ts';
 import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
 import { unavailable } from '../support/scripted-sink.ts';
 import { aMutation, TopologyTestDriver } from '../support/topology-test-driver.ts';
@@ -72,7 +73,34 @@ test('once it works again everything is sent from its position, in order, and it
   expect(ownPositions(driver)).toEqual([]);
   expect(driver.kafka.committed(driver.partition())?.offset).toBe(120);
   expect(driver.logs.some(({ msg }) => msg.includes('has caught up'))).toBe(true);
+  expect(await driver.metric('catch_ups_total', { replication_id: 'bad' })).toBe(1);
   expect(await driver.metric('in_flight_bytes')).toBe(0);
+});
+
+test('the lag of a replication in ERROR goes on under the next owner', async () => {
+  const first = aDriver();
+  await first.configure('good', {});
+  await first.configure('bad', {});
+  const denied = new SinkError('fatal', 'permission_denied', 'publishing is not allowed');
+  first.sinks.script('bad', () => ({ delivered: 0, failure: denied }));
+  await first.start();
+  for (let n = 0; n < 10; n += 1) {
+    first.produce(activity(n));
+    await first.run(10_000);
+  }
+  expect(await first.metric('replication_state', { replication_id: 'bad', state: 'ERROR' })).toBe(1);
+  await first.kill();
+  const second = aDriver({ kafka: first.kafka, clock: first.clock, sinks: first.sinks });
+  await second.start();
+  await second.quietTime();
+  await second.run(1_000);
+  const lag = await second.metric('replication_lag_seconds', { replication_id: 'bad' });
+  expect(lag).toBeGreaterThan(100);
+  expect(lag).toBeLessThan(130);
+  expect(await second.metric('rebalances_total')).toBeUndefined();
+  second.member.assign([second.partition()]);
+  await second.run(1_000);
+  expect(await second.metric('rebalances_total')).toBe(1);
 });
 
 test('a slow destination is detached when the others would have to wait for it, long before its grace', async () => {

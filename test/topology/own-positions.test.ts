@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
+import { encodeCommitMetadata, parseCommitMetadata } from '../../streams/commit-metadata.ts';
 import { rejected } from '../support/scripted-sink.ts';
 import { aMutation, DEAD_LETTERS, STATUS, TopologyTestDriver } from '../support/topology-test-driver.ts';
 
@@ -88,6 +88,26 @@ test('when the commit’s metadata is gone, replications go on where they were l
   await second.quietTime();
   await second.run(3_000);
   expect(received(second, 'a')).toEqual([0, 1]);
+});
+
+test('positions of a topic that was made anew under the group’s commits go on at its start', async () => {
+  const first = aDriver();
+  await first.configure('a', { resume: 'WHERE_STOPPED' });
+  await first.start();
+  await first.configure('a', { resume: 'WHERE_STOPPED', status: 'PAUSED' });
+  first.produce(activity(0));
+  await first.run(2_500);
+  await first.close();
+  const { x, task } = parseCommitMetadata(first.kafka.committed(first.partition())?.metadata ?? null);
+  const metadata = { x: x.map((own) => ({ ...own, position: 70 })), task, list: null, s: [], isQuiet: true };
+  first.kafka.setCommitted(first.partition(), 1, encodeCommitMetadata(metadata));
+  const second = aDriver({ kafka: first.kafka, clock: first.clock, sinks: first.sinks });
+  await second.start();
+  await second.configure('a', { resume: 'WHERE_STOPPED' });
+  for (let n = 1; n < 4; n += 1) second.produce(activity(n));
+  await second.run(5_000);
+  await second.run(5_000);
+  expect(received(second, 'a')).toEqual([0, 1, 2, 3]);
 });
 
 test('a destination that rejects everything is in ERROR after a few dead letters, not after thousands', async () => {

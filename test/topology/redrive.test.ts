@@ -85,7 +85,7 @@ function configure(id: string, fields: Record<string, unknown> = {}): void {
     version: 1,
     ...fields,
   };
-  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset);
+  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset, 0);
   controlOffset += 1;
 }
 
@@ -315,6 +315,23 @@ test('a failure that passes is tried again with the same records', async () => {
   expect(code).toBe(0);
   expect(sinks.received('80')).toEqual([operation(1)]);
   expect(sinks.requests).toHaveLength(4);
+});
+
+test('after an attempt whose outcome is open, newer letters wait until it can’t be stored any more', async () => {
+  configure('80');
+  for (const n of [1, 2]) bury(n, { replicationId: '80' });
+  const sentAt: number[] = [];
+  // The request of both is halved, and what becomes of the first half is open.
+  const answers = [rejected(), failing('retriable', true)];
+  sinks.script('80', () => answers[sentAt.push(clock.now()) - 1] ?? null);
+
+  const { code } = await redrive();
+
+  expect(code).toBe(0);
+  expect(sinks.received('80')).toEqual([operation(1), operation(2)]);
+  const [, first = 0, again = 0, newer = 0] = sentAt;
+  expect(again - first).toBeLessThan(10_000);
+  expect(newer - first).toBeGreaterThanOrEqual(10_000);
 });
 
 test('a refusal ends the part of its replication, with the reason; others go on', async () => {

@@ -6,6 +6,7 @@ import { ReplicatedUsers } from '../../support/replicated-users.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { Load } from '../load.ts';
 import { NOTHING_WRONG } from '../oracle.ts';
+import { lossOf, takeovers, type Loss } from '../takeover.ts';
 
 /* Instances die, freeze, come and go: RELIABILITY, section 6. Single kills are in ../../integration/two-instances.test.ts. */
 
@@ -25,8 +26,8 @@ const CONVERGENCE_MS = 200_000;
 const FROZEN_MS = 60_000;
 const STORM_MS = 120_000;
 const MEMBER_MS = 3_000;
-/** A commit is looked for in each of these: twice what the matrix says, for a slow machine. */
-const PROGRESS_MS = 20_000;
+/** A commit is looked for in each of these. */
+const PROGRESS_MS = 10_000;
 
 let stack = new AsyncDisposableStack();
 
@@ -69,15 +70,17 @@ test('row 1: an instance is killed every 20 s, five times, under load: nothing i
   let victim = await deployment.startReady();
   const load = startLoad(users);
   await untilArrived(users, LEAD);
-  let lastKillAt = 0;
+  const losses: Loss[] = [];
   for (let kill = 0; kill < KILLS; kill++) {
     await waitFor(async () => (await ownedBy(victim)) > 0, {
       timeoutMs: 2 * TAKEOVER_MS,
       message: () => `the instance to own a partition; ${victim.describe()}`,
     });
-    await waitFor(() => performance.now() - lastKillAt > KILL_EVERY_MS, { timeoutMs: 2 * KILL_EVERY_MS });
+    await waitFor(() => Date.now() - (losses.at(-1)?.atMs ?? 0) > KILL_EVERY_MS, {
+      timeoutMs: 2 * KILL_EVERY_MS,
+    });
+    losses.push(await lossOf(victim));
     victim.kill();
-    lastKillAt = performance.now();
     await victim.exited;
     if (kill < KILLS - 1) victim = await deployment.start();
   }
@@ -86,19 +89,27 @@ test('row 1: an instance is killed every 20 s, five times, under load: nothing i
     'the survivor to own everything',
     2 * TAKEOVER_MS,
   );
-  const takeover = Math.round(performance.now() - lastKillAt);
   await untilArrived(users, LEAD);
   await load.stop();
   await load.oracle.waitUntilDelivered();
   expect(await survivor.stop()).toBe(0);
   const { duplicates, ...violations } = await load.oracle.verdict();
+  const taken = await takeovers(users, losses);
   process.stdout.write(
-    `row 1: the last takeover took ${takeover} ms, ${duplicates} duplicates of ${users.sent}\n`,
+    `row 1: taken over after ${taken.join(', ')} ms, ${duplicates} duplicates of ${users.sent}\n`,
   );
   expect(violations).toEqual(NOTHING_WRONG);
-  expect(takeover).toBeLessThan(TAKEOVER_MS);
+  for (const [index, milliseconds] of taken.entries())
+    expect(milliseconds).toBeLessThan(allowedTakeover(losses, index, milliseconds));
   expect(duplicates).toBeLessThanOrEqual(KILLS * DUPLICATES_PER_KILL);
 });
+
+/** The next kill may come before what the one before orphaned is delivered again: then the time counts from there. */
+function allowedTakeover(losses: readonly Loss[], index: number, milliseconds: number): number {
+  const { atMs } = losses[index]!;
+  const later = losses.slice(index + 1).filter((loss) => loss.atMs < atMs + milliseconds);
+  return (later.at(-1)?.atMs ?? atMs) - atMs + TAKEOVER_MS;
+}
 
 test('row 39: killed again 2 s after each restart, three times: it converges, and nothing is lost', async () => {
   const users = await setUp();
@@ -145,16 +156,15 @@ test('row 2: an instance is frozen for 60 s and comes back: another one has take
   });
   const load = startLoad(users);
   await untilArrived(users, LEAD);
+  const loss = await lossOf(frozen);
   process.kill(frozen.pid, 'SIGSTOP');
   const since = performance.now();
-  let takeover = 0;
   try {
     await other.waitWhileRunning(
       async () => (await ownedBy(other)) === PARTITIONS,
       'the other one to own everything',
       2 * TAKEOVER_MS,
     );
-    takeover = Math.round(performance.now() - since);
     await waitFor(() => performance.now() - since > FROZEN_MS, { timeoutMs: 2 * FROZEN_MS });
   } finally {
     process.kill(frozen.pid, 'SIGCONT');
@@ -174,6 +184,7 @@ test('row 2: an instance is frozen for 60 s and comes back: another one has take
   await load.oracle.waitUntilDelivered();
   expect(await Promise.all([frozen.stop(), other.stop()])).toEqual([0, 0]);
   const { duplicates, ...violations } = await load.oracle.verdict();
+  const [takeover = Infinity] = await takeovers(users, [loss]);
   process.stdout.write(`row 2: taken over after ${takeover} ms, ${duplicates} duplicates\n`);
   expect(violations).toEqual(NOTHING_WRONG);
   expect(takeover).toBeLessThan(TAKEOVER_MS);
@@ -206,7 +217,7 @@ test('row 12: a third member joins and leaves every 3 s for 2 min: commits go on
   expect(await Promise.all(instances.map((instance) => instance.stop()))).toEqual([0, 0]);
   const { duplicates, ...violations } = await load.oracle.verdict();
   process.stdout.write(
-    `row 12: ${joins} joins, ${rebalances} rebalances, committed each 20 s ${steps.join(', ')}, ${duplicates} duplicates\n`,
+    `row 12: ${joins} joins, ${rebalances} rebalances, committed each 10 s ${steps.join(', ')}, ${duplicates} duplicates\n`,
   );
   expect(violations).toEqual(NOTHING_WRONG);
   expect(rebalances).toBeGreaterThan(5);

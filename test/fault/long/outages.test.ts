@@ -4,13 +4,14 @@ import { ReplicatedClouds } from '../replicated-clouds.ts';
 
 /* Destinations that are away as a whole: rows 33 and 37 of RELIABILITY section 6. */
 
-jest.setTimeout(420_000);
+jest.setTimeout(1_200_000);
 
 const PHASE_MS = 10_000;
-/** The matrix has 5 minutes; 80 s show whether it is detached again and again. */
-const OUTAGES = 4;
-/** The matrix has 10 minutes. */
-const DEAD_MS = 140_000;
+/** Five minutes. */
+const OUTAGES = 15;
+const DEAD_MS = 600_000;
+/** So often memory is looked at. */
+const LOOK_MS = 15_000;
 /** Full jitter up to 30 s, and a busy machine. */
 const RECOVERY_MS = 150_000;
 /** Beyond what it has taken when the windows are full: the heap grows before it is collected. */
@@ -59,7 +60,8 @@ test('row 37: while all destinations are dead memory stays, positions are durabl
 
   await Promise.all([pubsub.faults.goOffline(), eventHubs.faults.goOffline()]);
   const since = Date.now();
-  await using traffic = clouds.startTraffic(60, 100);
+  // All of it is kept by the fakes and this process, and compared: not more than that takes.
+  await using traffic = clouds.startTraffic(20, 150);
   await processor.waitWhileRunning(
     async () => (await deployment.progress()).every(({ parked }) => parked.length === 3),
     'every replication to have a durable position of its own',
@@ -67,7 +69,7 @@ test('row 37: while all destinations are dead memory stays, positions are durabl
   );
   await lasts(30_000, processor, since);
   const rss = [await residentMegabytes(processor)];
-  for (let next = 45_000; next <= DEAD_MS; next += 15_000) {
+  for (let next = 30_000 + LOOK_MS; next <= DEAD_MS; next += LOOK_MS) {
     await lasts(next, processor, since);
     rss.push(await residentMegabytes(processor));
   }

@@ -1,7 +1,11 @@
 import { expect, jest, test } from '@jest/globals';
+import { ConfigResourceTypes } from 'kafkajs';
+import { kafkaClient, readAll } from '../../support/kafka.ts';
+import { Deployment } from '../../support/processor-process.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { stateOf } from '../observed.ts';
 import { ReplicatedClouds, topicName } from '../replicated-clouds.ts';
+import { range, send, untilWitnessed, WITNESS } from '../witness.ts';
 
 /* Rows of RELIABILITY section 6 about the control topic, on the real Kafka and with the official clients. */
 
@@ -86,8 +90,8 @@ test('row 42: a replication that is deleted under load lets its offset go at onc
   const [held] = await deployment.progress();
   expect(held?.committed).toBe(100);
 
-  await deployment.deleteReplication('doomed');
-  await deployment.deleteReplication('events');
+  await clouds.delete('doomed');
+  await clouds.delete('events');
   for (const id of ['doomed', 'events'])
     await processor.waitWhileRunning(
       async () => (await stateOf(processor, id)) === null,
@@ -113,5 +117,82 @@ test('row 42: a replication that is deleted under load lets its offset go at onc
   const { doomed, events, ...others } = await clouds.violations();
   expect(others).toEqual({});
   expect({ doomed, events }).toMatchObject({ doomed: { duplicates: 0 }, events: { duplicates: 0 } });
+  expect(await processor.stop()).toBe(0);
+});
+
+/** So that the log's cleaner takes it up at once, and forgets deletions too. */
+const EAGERLY_COMPACTED = {
+  'min.cleanable.dirty.ratio': '0.001',
+  'segment.ms': '100',
+  'max.compaction.lag.ms': '100',
+  'delete.retention.ms': '0',
+};
+
+/**
+ * Deletes keys with idempotent producers, whose last batches compaction keeps though it empties them, and ends the log
+ * with a transaction that is aborted: nothing at its tail can be read.
+ */
+async function emptyTail(topic: string): Promise<void> {
+  const isGone = async (): Promise<boolean> => {
+    const keys = new Set((await readAll(topic)).map(({ key }) => key?.toString()));
+    return keys.size === 1 && keys.has(WITNESS.id);
+  };
+  const admin = kafkaClient().admin();
+  await admin.connect();
+  try {
+    const configEntries = Object.entries(EAGERLY_COMPACTED).map(([name, value]) => ({ name, value }));
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
+    });
+  } finally {
+    await admin.disconnect();
+  }
+  for (const value of ['{}', null]) {
+    const producer = kafkaClient().producer({ idempotent: true, maxInFlightRequests: 1 });
+    await producer.connect();
+    await producer.send({ topic, messages: range(1, 50).map((id) => ({ key: `gone-${id}`, value })) });
+    await producer.disconnect();
+  }
+  await waitFor(
+    async () => {
+      // The active segment is never compacted: one more record closes it, and is no record for readers.
+      await abortedTransaction(topic);
+      return isGone();
+    },
+    { timeoutMs: 60_000, message: 'compaction' },
+  );
+}
+
+async function abortedTransaction(topic: string): Promise<void> {
+  const producer = kafkaClient().producer({
+    transactionalId: topic,
+    idempotent: true,
+    maxInFlightRequests: 1,
+  });
+  await producer.connect();
+  const transaction = await producer.transaction();
+  await transaction.send({ topic, messages: [{ key: 'aborted', value: '{}' }] });
+  await transaction.abort();
+  await producer.disconnect();
+}
+
+test('row 21: a control topic whose tail compaction has emptied is read to its end: the start is no longer than any other', async () => {
+  await using deployment = await Deployment.create();
+  const { replicationConfig } = deployment.topics;
+  await deployment.configure(WITNESS);
+  await emptyTail(replicationConfig);
+  const processor = await deployment.startReady();
+  await send(deployment, [1]);
+  await untilWitnessed(deployment, processor, [1]);
+  expect(await processor.metric('table_lag_records', { topic: replicationConfig })).toBe(0);
+  expect(await processor.metric('config_refused_total')).toBeNull();
+
+  // It follows the topic behind its empty tail, too.
+  await deployment.configure({ ...WITNESS, status: 'PAUSED' });
+  await processor.waitWhileRunning(
+    async () => (await stateOf(processor, WITNESS.id)) === 'PAUSED',
+    'a later change to take effect',
+  );
   expect(await processor.stop()).toBe(0);
 });

@@ -1,18 +1,51 @@
-import { expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { avroMutationWriter, mutationSchemaText } from '../../../local/mutation-writer.ts';
+import { avroMutationWriter } from '../../../local/mutation-writer.ts';
+import { mutationSchemaText } from '../../../schemas/mutation-schema.ts';
 import { HttpSchemaRegistry } from '../../../schemas/schema-registry.ts';
 import { produce, readAll } from '../../support/kafka.ts';
-import { Deployment } from '../../support/processor-process.ts';
+import { Deployment, type ProcessorProcess } from '../../support/processor-process.ts';
 import { sharedRegistry } from '../../support/registry.ts';
+import { send, untilWitnessed, WITNESS, witnessed } from '../witness.ts';
+
+/* The schema registry is away, or was never asked to know a schema: RELIABILITY, section 6. */
 
 jest.setTimeout(120_000);
 
 const DATAMART = '1649';
 const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
 const TS = 1_676_627_112_685;
+const POISON_SCHEMA = 2 ** 31 - 1;
+const POISON_RECORDS = 10_000;
+const POISON = Buffer.alloc(9);
+POISON.writeInt32BE(POISON_SCHEMA, 1);
+
+let registryOfPoison: MoodyRegistry;
+let poisoned: Deployment;
+let asking: ProcessorProcess;
+
+// The registry is asked for 60 s: while it is, the other test runs.
+beforeAll(async () => {
+  registryOfPoison = await MoodyRegistry.start(await sharedRegistry());
+  poisoned = await Deployment.create({
+    environment: { KAFKA_SCHEMA_REGISTRY_URL: `http://127.0.0.1:${registryOfPoison.port}` },
+  });
+  await poisoned.configure(WITNESS);
+  asking = await poisoned.startReady();
+  await send(poisoned, [51]);
+  await produce(
+    poisoned.mutations,
+    Array.from({ length: POISON_RECORDS }, (_, index) => ({ key: String(index), value: POISON })),
+  );
+  await send(poisoned, [52]);
+});
+
+afterAll(async () => {
+  await poisoned?.[Symbol.asyncDispose]();
+  await registryOfPoison?.[Symbol.asyncDispose]();
+});
 
 /** Stands before the run's registry and answers as its mood is. */
 class MoodyRegistry implements AsyncDisposable {
@@ -141,4 +174,21 @@ test('row 24: a registry that answers 500, hangs or is down holds the partition 
   expect(await readAll(topics.deadLetters)).toEqual([]);
   expect(await blocked()).toBe(false);
   expect(await processor.stop()).toBe(0);
+});
+
+test('row 23: 10,000 records of a schema that the registry does not know hold the partition while it is asked three times within a minute; then all are dead letters', async () => {
+  await untilWitnessed(poisoned, asking, [52], 100_000);
+  await poisoned.waitUntilCommitted();
+  expect(registryOfPoison.requests).toBe(3);
+  expect(await witnessed(poisoned)).toEqual([51, 52]);
+  const letters = await readAll(poisoned.topics.deadLetters);
+  expect(letters.map(({ key }) => Number(key)).sort((a, b) => a - b)).toEqual(
+    Array.from({ length: POISON_RECORDS }, (_, index) => index),
+  );
+  const reasons = new Set(letters.map(({ headers }) => String(headers.dead_letter_reason)));
+  const schemas = new Set(letters.map(({ headers }) => String(headers.dead_letter_schema_id)));
+  expect([[...reasons], [...schemas]]).toEqual([['unknown_schema'], [String(POISON_SCHEMA)]]);
+  expect(letters.filter(({ value }) => value?.equals(POISON) !== true)).toEqual([]);
+  expect(await asking.metric('dead_letters_total', { reason: 'unknown_schema' })).toBe(POISON_RECORDS);
+  expect(await asking.stop()).toBe(0);
 });

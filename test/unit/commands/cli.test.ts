@@ -2,26 +2,7 @@ import { expect, test } from '@jest/globals';
 import { EventEmitter } from 'node:events';
 import { runCli } from '../../../cli.ts';
 import type { CliProcess } from '../../../commands/cli-process.ts';
-
-/** Keeps what a command writes. */
-class RecordedOutput {
-  readonly isTTY = false;
-  readonly writableLength = 0;
-  text = '';
-
-  write(text: string): boolean {
-    this.text += text;
-    return true;
-  }
-
-  once(): void {
-    // Never full.
-  }
-
-  on(): void {
-    // Never fails.
-  }
-}
+import { RecordedOutput } from '../../support/recorded-output.ts';
 
 interface Run {
   readonly code: number;
@@ -45,6 +26,12 @@ const COMMANDS = [
   ['generate'],
   ['dead-letters', 'list'],
   ['dead-letters', 'redrive'],
+  ['partitions', 'adopt'],
+  ['replications', 'list'],
+  ['replications', 'create'],
+  ['replications', 'apply'],
+  ['credentials', 'rotate'],
+  ['doctor'],
   ['tokens', 'create'],
 ];
 
@@ -80,6 +67,8 @@ test.each([
   [['dead-letters', 'list', '--reason', 'bad'], 'Allowed choices are malformed_envelope'],
   [['dead-letters', 'list', '--since', 'yesterday'], 'Allowed is a time as'],
   [['dead-letters', 'redrive', '--kafka-brokers', 'a:1'], 'there is no terminal to ask on'],
+  [['replications', 'creat'], 'Did you mean create?'],
+  [['completion', 'cmd'], 'Allowed choices are bash, zsh, fish'],
 ])('ends with 2 and says what is wrong with %j', async (args, expected) => {
   const { code, errors } = await run(args);
 
@@ -93,6 +82,8 @@ test.each([
   [['generate'], '--stdout'],
   [['dead-letters', 'list'], 'kafka'],
   [['dead-letters', 'redrive', '--yes'], 'kafka'],
+  [['credentials', 'rotate'], 'kafka'],
+  [['doctor'], 'kafka'],
 ])('%j without brokers ends with 2 and a hint', async (args, hint) => {
   const { code, errors } = await run(args);
 
@@ -108,6 +99,13 @@ test('reports wrong settings of all sources at once', async () => {
   expect(errors.trimEnd().split('\n')).toHaveLength(2);
   expect(errors).toContain('HTTP_PORT (flag --http-port)');
   expect(errors).toContain('LOG_LEVEL (environment variable LOG_LEVEL)');
+});
+
+test('needs the key that credentials are to be put under', async () => {
+  const { code, errors } = await run(['credentials', 'rotate', '--kafka-brokers', 'a:1']);
+
+  expect(code).toBe(2);
+  expect(errors).toContain('CREDENTIALS_KEY (default): not set');
 });
 
 test('needs a registry to register a schema', async () => {

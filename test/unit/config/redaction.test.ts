@@ -1,5 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { redact, redactText } from '../../../config/redaction.ts';
+import { aSealed, aSealedRecord, KEY, keyRing, OTHER_KEY } from '../../support/sealed-credentials.ts';
+import { aServiceAccountFile, RSA_PRIVATE_KEY } from '../../support/service-account.ts';
 
 const PEM = '-----BEGIN PRIVATE KEY-----\nMIIhunter2\nhunter2==\n-----END PRIVATE KEY-----\n';
 
@@ -16,8 +18,49 @@ test.each([
   ['{"password":"hunter2"}'],
   ['token api:hunter2hunter2hunter2'],
   ['jwt eyJhbGciOi.hunter2hunter2.hunter2'],
+  [JSON.stringify({ sasl: { username: 'u', password: 'a, "b" hunter2;} hunter2' } })],
+  [JSON.stringify({ text: JSON.stringify({ password: 'a, "b" \\ hunter2;} hunter2' }) })],
+  ['{"password":"cut off, hunter2'],
 ])('takes the secret out of %j', (text) => {
   expect(redactText(text)).not.toContain('hunter2');
+});
+
+const SEALED_SECRETS = ['wrapped_key', 'wrap_iv', 'wrap_tag', 'iv', 'tag', 'ciphertext'] as const;
+
+test('nothing of a sealed record is left but whose it is, whatever it is logged as', () => {
+  const json = aSealedRecord().toString();
+  const record = JSON.parse(json) as Readonly<Record<string, string>>;
+  const shown = [
+    redactText(`the record ${json} doesn't open`),
+    redactText(`the record ${JSON.stringify(json)} doesn't open`),
+    JSON.stringify(redact({ record })),
+    JSON.stringify(redact({ error: new Error(`reading ${json}`, { cause: new Error(json) }) })),
+    JSON.stringify(redact({ record: aSealed(), bytes: Buffer.from(json), keys: keyRing() })),
+  ];
+
+  for (const text of shown)
+    for (const name of SEALED_SECRETS) expect(text).not.toContain(record[name]?.slice(0, 12));
+  for (const text of shown.slice(0, 4)) expect(text).toContain('3eb1bd439947eb76');
+});
+
+test('takes the key-encryption keys out of a text, also several', () => {
+  const [key, other] = [KEY.toString('base64'), OTHER_KEY.toString('base64')];
+  const text = redactText(
+    `CREDENTIALS_KEY=${key} CREDENTIALS_OLD_KEYS="${other},${key}"; set CREDENTIALS_KEY`,
+  );
+
+  expect(text).toBe('CREDENTIALS_KEY=[redacted] CREDENTIALS_OLD_KEYS="[redacted]"; set CREDENTIALS_KEY');
+  expect(redactText('CREDENTIALS_KEY: not set; allowed is 32 bytes')).toContain(
+    'not set; allowed is 32 bytes',
+  );
+});
+
+test('the plaintext of credentials loses its secret, as JSON within JSON too', () => {
+  const file = aServiceAccountFile();
+  const lines = RSA_PRIVATE_KEY.split('\n').slice(1, -2);
+  const shown = [file, JSON.stringify(file), JSON.stringify({ text: file, nested: [{ file }] })];
+
+  for (const text of shown) for (const line of lines) expect(redactText(text)).not.toContain(line);
 });
 
 test('leaves ordinary text as it is', () => {

@@ -1,13 +1,10 @@
 import { expect, test } from '@jest/globals';
-import {
-  avroMutationWriter,
-  jsonMutationWriter,
-  mutationSchemaText,
-} from '../../../local/mutation-writer.ts';
+import { avroMutationWriter, jsonMutationWriter } from '../../../local/mutation-writer.ts';
 import { SeededRandom } from '../../../local/random.ts';
 import { sampleMutations, type SampleMutation, type SampleOptions } from '../../../local/sample-mutations.ts';
 import { DOCUMENT_RULES } from '../../../schemas/document-id.ts';
 import { DOCUMENT_TYPES } from '../../../schemas/document-type.ts';
+import { mutationSchemaText } from '../../../schemas/mutation-schema.ts';
 import { MutationView } from '../../../schemas/mutation.ts';
 import { RecordDecoder } from '../../../schemas/record-decoder.ts';
 import { compileWriterSchema } from '../../../schemas/writer-schema.ts';

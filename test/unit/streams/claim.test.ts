@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { claimOf } from '../../../streams/claim.ts';
+import { claimOf, withinLog } from '../../../streams/claim.ts';
 import { encodeCommitMetadata } from '../../../streams/commit-metadata.ts';
 
 const commit = (offset: number | null, metadata: string | null = null) => ({
@@ -53,3 +53,10 @@ test.each(['', 'x', '[]', 'null', '{"task":5,"x":7}'])(
     });
   },
 );
+
+test('own positions beyond the log’s end go on at its start, all of them when the offset is beyond it too', () => {
+  const own = (position: number) => ({ replication: 1, position, kind: 'DETACHED' as const });
+  const log = { logStart: 3, logEnd: 20 };
+  expect(withinLog([own(7), own(20), own(21)], { ...log, offset: 10 })).toEqual([own(7), own(20), own(3)]);
+  expect(withinLog([own(7), own(21)], { ...log, offset: 21 })).toEqual([own(3), own(3)]);
+});

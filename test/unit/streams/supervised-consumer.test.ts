@@ -76,7 +76,9 @@ function noop(): void {
   // Nothing is to be done.
 }
 
-const crash = { error: new Error('no broker'), isHopeless: false };
+const crash = { error: new Error('no broker'), isHopeless: false, isTransient: false };
+const kafkaIsAway = { ...crash, isTransient: true };
+const PROVEN = { wallMs: 0, monotonicMs: 0 };
 
 test('a consumer that crashed is replaced, and is not heard any more', async () => {
   const { clock, made, batches, consumer, listener, metrics, restarts } = supervised();
@@ -100,7 +102,7 @@ test('one that stands still is replaced; one that fetches or is proven is left a
   for (let i = 0; i < 10; i += 1) {
     await clock.advance(60_000);
     if (i % 2 === 0) made[0]?.listener?.onFetched();
-    else made[0]?.listener?.onProven({ wallMs: 0, monotonicMs: 0 });
+    else made[0]?.listener?.onProven(PROVEN);
   }
   expect(made).toHaveLength(1);
   await clock.advance(95_000);
@@ -108,22 +110,54 @@ test('one that stands still is replaced; one that fetches or is proven is left a
   await consumer.stop();
 });
 
-test('five restarts in ten minutes are the budget, also those that fail; then it is fatal', async () => {
-  const broken = new Error('the broker is gone');
-  const { clock, made, fatal, consumer, listener } = supervised([null, broken, broken, null, null, null]);
+test('five restarts in ten minutes are the budget; then it is fatal', async () => {
+  const { clock, made, fatal, consumer, listener } = supervised();
   await consumer.start(listener);
-  made[0]?.listener?.onCrash(crash);
-  await clock.advance(10_000);
-  expect(made).toHaveLength(4);
-  made[3]?.listener?.onCrash(crash);
-  await clock.advance(10_000);
-  made[4]?.listener?.onCrash(crash);
-  await clock.advance(10_000);
+  for (let n = 0; n < 5; n += 1) {
+    made[n]?.listener?.onCrash(crash);
+    await clock.advance(10_000);
+  }
   expect(fatal).toHaveLength(0);
   made[5]?.listener?.onCrash(crash);
   await clock.advance(10_000);
   expect(String(fatal[0])).toContain('5 restarts in ten minutes did not help: no broker');
   expect(made).toHaveLength(6);
+  await consumer.stop();
+});
+
+test('a broker that goes away and comes back, again and again, costs no budget', async () => {
+  const { clock, made, fatal, consumer, listener, metrics } = supervised();
+  await consumer.start(listener);
+  for (let bounce = 0; bounce < 12; bounce += 1) {
+    made.at(-1)?.listener?.onAssigned([], { generationId: 1, memberId: 'm' });
+    made.at(-1)?.listener?.onProven(PROVEN);
+    // Those that follow find no coordinator yet.
+    for (let n = 0; n < 4; n += 1) {
+      made.at(-1)?.listener?.onCrash(kafkaIsAway);
+      await clock.advance(8_000);
+    }
+  }
+  expect(fatal).toHaveLength(0);
+  expect(metrics.restarts.samples()[0]?.value).toBe(48);
+  await consumer.stop();
+});
+
+test('one that stays away is fatal after nine minutes, whether consumers crash or do not even start', async () => {
+  const gone = new Error('the broker is gone');
+  const failures = Array.from({ length: 1_000 }, (_, n) => (n > 3 ? gone : null));
+  const { clock, made, fatal, consumer, listener } = supervised(failures);
+  await consumer.start(listener);
+  made[0]?.listener?.onAssigned([], { generationId: 1, memberId: 'm' });
+  made[0]?.listener?.onProven(PROVEN);
+  for (let n = 0; n < 4; n += 1) {
+    made[n]?.listener?.onCrash(kafkaIsAway);
+    await clock.advance(8_000);
+  }
+  await clock.advance(480_000);
+  expect(fatal).toHaveLength(0);
+  await clock.advance(60_000);
+  expect(String(fatal[0])).toContain('5 restarts in ten minutes did not help');
+  expect(made.length).toBeLessThan(300);
   await consumer.stop();
 });
 
@@ -145,7 +179,7 @@ test('the budget is full again after ten minutes', async () => {
 test('what no other consumer could read either is fatal at once', async () => {
   const { clock, made, fatal, consumer, listener } = supervised();
   await consumer.start(listener);
-  made[0]?.listener?.onCrash({ error: new Error('codec 7 is not known'), isHopeless: true });
+  made[0]?.listener?.onCrash({ ...crash, error: new Error('codec 7 is not known'), isHopeless: true });
   await clock.advance(5_000);
   expect(made).toHaveLength(1);
   expect(String(fatal[0])).toContain('the consumer stopped: codec 7 is not known');

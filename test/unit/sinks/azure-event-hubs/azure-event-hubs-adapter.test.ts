@@ -28,14 +28,17 @@ describe('the adapter of AZURE_EVENT_HUBS', () => {
     expect(production.parseConfig({ event_hub_name: name })).toEqual({ config: { eventHubName: name } });
   });
 
-  test.each(['', '-users', 'a b', 'a/b', '$cbs', 'x'.repeat(257), 7, null, undefined])(
-    'refuses the hub name %j',
-    (name) => {
-      expect(production.parseConfig({ event_hub_name: name })).toMatchObject({
-        problem: { code: 'invalid_event_hub_name', field: 'event_hub_name' },
-      });
-    },
-  );
+  test.each(['', '-users', 'a b', 'a/b', '$cbs', 'x'.repeat(257), 7])('refuses the hub name %j', (name) => {
+    expect(production.parseConfig({ event_hub_name: name })).toMatchObject({
+      problem: { code: 'invalid_event_hub_name', field: 'event_hub_name' },
+    });
+  });
+
+  test.each([null, undefined])('misses the hub name %j', (name) => {
+    expect(production.parseConfig({ event_hub_name: name })).toMatchObject({
+      problem: { code: 'missing_field', field: 'event_hub_name' },
+    });
+  });
 
   test('opens with no or bad credentials as little as without a trusted host, and tells no secret', async () => {
     const open = (credentials: string | null): Promise<Sink> =>
@@ -110,6 +113,38 @@ describe('the sink of AZURE_EVENT_HUBS', () => {
     expect(sink.limits.maxBytes).toBeLessThan(262_144);
     expect((await sink.send(batchOf(1, 300_000), noAbort)).failure).toMatchObject({ code: 'too_large' });
     expect((await sink.send(batchOf(5, 100_000), noAbort)).delivered).toBe(2);
+  });
+
+  test.each([
+    ['not_found', 'eventhub create', () => fake.deleteHub('users')],
+    ['unauthenticated', 'keys list', () => fake.faults.denyTokens(1, 401)],
+    [
+      'permission_denied',
+      '--rights Send',
+      () => fake.faults.refuseLinks('amqp:unauthorized-access', "'Send' claim(s) are required."),
+    ],
+    [
+      'precondition_failed',
+      '--status Active',
+      () => fake.faults.refuseLinks('com.microsoft:entity-disabled'),
+    ],
+    ['quota_exceeded', 'quota', () => fake.faults.refuseLinks('amqp:resource-limit-exceeded')],
+  ] as const)('is refused by the check as %s, with what helps', async (code, remedy, goWrong) => {
+    const sink = await open();
+    goWrong();
+
+    const failure: unknown = await sink.check(noAbort).catch((error: unknown) => error);
+
+    expect(failure).toMatchObject({ kind: 'fatal', code, remedy: expect.stringContaining(remedy) });
+    expect(JSON.stringify(failure)).not.toContain('bG9jYWw=');
+    expect(fake.sendCount()).toBe(0);
+  });
+
+  test('is content with a hub that it may send to, and sends nothing to find out', async () => {
+    const sink = await open();
+
+    expect(await sink.check(noAbort)).toEqual([]);
+    expect(fake.sendCount()).toBe(0);
   });
 
   test('needs one connection for all lanes, and a new one after it is lost', async () => {

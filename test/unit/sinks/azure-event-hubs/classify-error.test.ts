@@ -64,6 +64,50 @@ describe('classifyError of Azure Event Hubs', () => {
     });
   });
 
+  test.each([
+    ['too few rights', NO_CLAIM, 'permission_denied', '--rights Send'],
+    [
+      'a firewall',
+      'Ip has been prevented to connect to the endpoint.',
+      'permission_denied',
+      'network-rule-set ip-rule add',
+    ],
+    [
+      'a refused key',
+      'InvalidSignature: The token has an invalid signature.',
+      'unauthenticated',
+      'keys list',
+    ],
+  ])('tells %s from the others of its condition, and says what helps', (_, message, code, remedy) => {
+    const failure = classifyError(messagingError('UnauthorizedError', message), 'opening', 'users');
+
+    expect(failure).toMatchObject({ kind: 'fatal', code, remedy: expect.stringContaining(remedy) });
+  });
+
+  test('says in plain words that the clock is wrong, and lets the destination off', () => {
+    const refusal = messagingError('UnauthorizedError', 'ExpiredToken: The token is expired.');
+
+    expect(classifyError(refusal, 'opening', 'users')).toMatchObject({
+      kind: 'retriable',
+      code: 'unauthenticated',
+      message: expect.stringContaining("this machine's clock is wrong"),
+      remedy: expect.stringContaining('NTP'),
+    });
+  });
+
+  test.each([
+    ['MessagingEntityNotFoundError', 'az eventhubs eventhub create', '--name users'],
+    ['MessagingEntityDisabledError', 'az eventhubs eventhub update', '--status Active'],
+    ['InvalidOperationError', 'settings', 'tier'],
+    ['QuotaExceededError', 'quota', 'namespace'],
+    ['ServerBusyError', 'throughput units', '--capacity'],
+    ['ENOTFOUND', 'DNS', '5671'],
+  ])('says what helps against %s', (code, ...words) => {
+    const { remedy } = classifyError(messagingError(code), 'opening', 'users');
+
+    for (const word of words) expect(remedy).toContain(word);
+  });
+
   test('reads the last of bundled errors, which the SDK gives no code', () => {
     const bundle = new AggregateError([messagingError('ServerBusyError'), messagingError('ECONNREFUSED')]);
 

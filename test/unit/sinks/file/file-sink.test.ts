@@ -285,6 +285,7 @@ describe('parseConfig', () => {
     ['a\\..\\x', 'invalid_path'],
     ['a\u0000.jsonl', 'invalid_path'],
     ['a\n.jsonl', 'invalid_path'],
+    ['a\ud800.jsonl', 'invalid_path'],
     ['.', 'invalid_path'],
     ['acme/', 'invalid_path'],
     ['x'.repeat(256), 'invalid_path'],
@@ -298,6 +299,54 @@ describe('parseConfig', () => {
 
     expect(withoutDirectory.parseConfig({ path: 'users.jsonl' })).toMatchObject({
       problem: { code: 'invalid_path' },
+    });
+  });
+});
+
+describe('the check of a FILE replication', () => {
+  const check = async (path: string): Promise<unknown> => {
+    const sink = new FileSink(new DirectoryStore(directory), path);
+    try {
+      return await sink.check(noAbort());
+    } catch (error) {
+      return error;
+    } finally {
+      await sink.close();
+    }
+  };
+
+  test('makes the folders, leaves no file behind, and is content', async () => {
+    expect(await check(PATH)).toEqual([]);
+    expect(await readdir(join(directory, 'acme'))).toEqual([]);
+  });
+
+  test.each([
+    [
+      'a directory that is not there',
+      'not_found',
+      'SINKS_FILE_DIRECTORY',
+      () => rm(directory, { recursive: true }),
+    ],
+    ['a folder that is a file', 'not_found', 'folders', () => writeFile(join(directory, 'acme'), '')],
+    [
+      'a file that is a folder',
+      'permission_denied',
+      'another path',
+      () => mkdir(join(directory, PATH), { recursive: true }),
+    ],
+    [
+      'a link out of the directory',
+      'permission_denied',
+      'another path',
+      () => symlink(outside, join(directory, 'acme')),
+    ],
+  ] as const)('refuses %s as %s, with what helps', async (_, code, remedy, arrange) => {
+    await arrange();
+
+    expect(await check(PATH)).toMatchObject({
+      kind: 'fatal',
+      code,
+      remedy: expect.stringContaining(remedy),
     });
   });
 });

@@ -80,9 +80,12 @@ const ROWS: readonly Row[] = [
   ['nothing at all', undefined, 'retriable', 'unknown', true],
 ];
 
+const classify = (error: unknown) =>
+  classifyPubSubError(error, 'publishing to', 'projects/acme/topics/users');
+
 describe('classifyPubSubError', () => {
   test.each(ROWS)('%s', (_, error, kind, code, isAmbiguous) => {
-    const failure = classifyPubSubError(error, 'publishing to projects/acme/topics/users');
+    const failure = classify(error);
 
     expect({ kind: failure.kind, code: failure.code, isAmbiguous: failure.isAmbiguous }).toEqual({
       kind,
@@ -92,14 +95,46 @@ describe('classifyPubSubError', () => {
     expect(failure.message).toMatch(/^publishing to projects\/acme\/topics\/users: ./);
   });
 
-  test('says what helps against a setup fault', () => {
-    const failure = classifyPubSubError(grpc(GRPC_STATUS.PERMISSION_DENIED), 'publishing');
+  test.each([
+    [
+      'permission denied',
+      grpc(GRPC_STATUS.PERMISSION_DENIED),
+      'gcloud pubsub topics add-iam-policy-binding users --project=acme --member="serviceAccount:<client_email of the key file>" --role=roles/pubsub.publisher',
+    ],
+    ['not found', grpc(GRPC_STATUS.NOT_FOUND), 'gcloud pubsub topics create users --project=acme'],
+    ['a refused key', grpc(GRPC_STATUS.UNAUTHENTICATED), 'gcloud iam service-accounts keys create'],
+    ['a failed precondition', grpc(GRPC_STATUS.FAILED_PRECONDITION), 'billing'],
+    ['a spent quota', grpc(GRPC_STATUS.RESOURCE_EXHAUSTED), 'quota'],
+    [
+      'an API that is off',
+      grpc(
+        GRPC_STATUS.PERMISSION_DENIED,
+        'Cloud Pub/Sub API has not been used in project 12 before or it is disabled.',
+      ),
+      'gcloud services enable pubsub.googleapis.com',
+    ],
+    ['an unknown host', grpc(GRPC_STATUS.UNAVAILABLE, 'Name resolution failed for target dns:x'), 'port 443'],
+  ])('says what helps against %s', (_, error, remedy) => {
+    expect(classify(error).remedy).toContain(remedy);
+  });
 
-    expect(failure.remedy).toContain('roles/pubsub.publisher');
+  test.each([
+    grpc(
+      GRPC_STATUS.UNKNOWN,
+      `${TOKEN} invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.`,
+    ),
+    grpc(GRPC_STATUS.UNAUTHENTICATED, 'Token used too early'),
+  ])('says in plain words that the clock is wrong, and lets the destination off: %s', (error) => {
+    expect(classify(error)).toMatchObject({
+      kind: 'retriable',
+      code: 'unauthenticated',
+      message: expect.stringContaining("this machine's clock is wrong"),
+      remedy: expect.stringContaining('NTP'),
+    });
   });
 
   test('keeps the request of an HTTP error, which holds tokens, out of the cause', () => {
-    const failure = classifyPubSubError(httpError('invalid_grant'), 'publishing');
+    const failure = classify(httpError('invalid_grant'));
 
     expect(Object.keys(failure.cause as Error)).toEqual([]);
     expect(JSON.stringify(failure)).not.toContain('ya29');
@@ -108,6 +143,6 @@ describe('classifyPubSubError', () => {
   test('keeps the gRPC error as the cause', () => {
     const error = grpc(GRPC_STATUS.UNAVAILABLE);
 
-    expect(classifyPubSubError(error, 'publishing').cause).toBe(error);
+    expect(classify(error).cause).toBe(error);
   });
 });

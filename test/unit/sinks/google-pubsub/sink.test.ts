@@ -186,6 +186,60 @@ describe('on the fake', () => {
       expect(await check({ isReadable: false }, { ordering: true })).toHaveLength(2);
     });
 
+    test('tells a missing right from a missing topic, where the topic may be read', async () => {
+      const [hidden, visible] = [{ mayPublish: false, isReadable: false }, { mayPublish: false }];
+
+      expect(await failureOf(check(hidden))).toMatchObject({
+        code: 'permission_denied',
+        message: expect.stringContaining("or the topic doesn't exist"),
+        remedy: expect.stringMatching(/add-iam-policy-binding users.*topics create users/),
+      });
+      expect(await failureOf(check(visible))).toMatchObject({
+        code: 'permission_denied',
+        message: expect.not.stringContaining('exist'),
+      });
+    });
+
+    test('goes by the revisions that the topic allows', async () => {
+      const other = definition.replace('"long"', '"double"');
+      const schema = { definition: other, older: [definition, other], encoding: 'BINARY' } as const;
+
+      expect(await check({ schema })).toEqual([expect.stringContaining('not its newest one')]);
+      expect(await check({ schema: { ...schema, allowed: { first: 1, last: 1 } } })).toEqual([]);
+      expect(await check({ schema: { ...schema, allowed: { first: 2, last: 0 } } })).toHaveLength(1);
+      expect(await failureOf(check({ schema: { ...schema, allowed: { first: 0, last: 0 } } }))).toMatchObject(
+        {
+          code: 'schema_mismatch',
+          remedy: expect.stringContaining('--message-encoding=binary'),
+        },
+      );
+      expect(await failureOf(check({ schema: { ...schema, allowed: { first: 2, last: 2 } } }))).toMatchObject(
+        {
+          code: 'schema_mismatch',
+        },
+      );
+    });
+
+    test('goes by the newest revision alone where the others may not be listed', async () => {
+      const other = definition.replace('"long"', '"double"');
+      fake.createTopic(TOPIC, { schema: { definition: other, older: [definition], encoding: 'BINARY' } });
+      const sink = await open();
+      fake.faults.refuseMethod('ListSchemaRevisions', GRPC_STATUS.PERMISSION_DENIED);
+
+      expect(await failureOf(sink.check(noAbort()))).toMatchObject({ code: 'schema_mismatch' });
+    });
+
+    test('fails when the schema was deleted', async () => {
+      fake.createTopic(TOPIC, { schema: { definition, encoding: 'BINARY' } });
+      const sink = await open();
+      fake.faults.refuseMethod('GetSchema', GRPC_STATUS.NOT_FOUND);
+
+      expect(await failureOf(sink.check(noAbort()))).toMatchObject({
+        code: 'schema_mismatch',
+        message: expect.stringContaining("doesn't exist"),
+      });
+    });
+
     test('warns where permissions can not be asked for, as on an emulator', async () => {
       fake.faults.failNext(1, GRPC_STATUS.UNIMPLEMENTED);
       expect(await check({})).toContainEqual(expect.stringContaining("wasn't checked"));

@@ -1,6 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { judgeTopicSchema, type TopicSchema } from '../../../../sinks/google-pubsub/topic-schema.ts';
+import {
+  judgeRevisions,
+  type SentMessages,
+  type TopicSchema,
+} from '../../../../sinks/google-pubsub/topic-schema.ts';
 
 const published = readFileSync(new URL('../../../../schemas/operation-record.avsc', import.meta.url), 'utf8');
 const withParent = readFileSync(
@@ -12,13 +16,18 @@ const schema = (changes: Partial<TopicSchema> = {}): TopicSchema => ({
   type: 'AVRO',
   encoding: 'BINARY',
   definition: published,
+  revisionId: '4f3a1c2b',
   ...changes,
 });
 const v1 = { version: 1, userPointParent: false } as const;
 const v2 = { version: 2, userPointParent: false } as const;
 const v2WithParent = { version: 2, userPointParent: true } as const;
 
-describe('judgeTopicSchema', () => {
+/** The verdict on a topic whose schema has one revision, or none. */
+const judgeTopicSchema = (topic: TopicSchema | null, sent: SentMessages) =>
+  judgeRevisions(topic === null ? [] : [topic], sent);
+
+describe('a topic with one revision of its schema', () => {
   test.each([
     ['the published schema', schema(), v2],
     ['the schema with the parent, asked for or not', schema({ definition: withParent }), v2],
@@ -68,5 +77,41 @@ describe('judgeTopicSchema', () => {
     ['no JSON', schema({ definition: '{' }), v2, /Avro record/],
   ])('finds a mismatch: %s', (_, topic, sent, why) => {
     expect(judgeTopicSchema(topic, sent).mismatch).toMatch(why);
+  });
+});
+
+describe('a topic that allows several revisions of its schema', () => {
+  const withField = published.replace(
+    /(\{\s*"name":\s*"value")/,
+    '{"name": "source", "type": "string", "default": ""}, $1',
+  );
+  const swapped = published
+    .replace('"doc_id"', '"x"')
+    .replace('"ctx_id"', '"doc_id"')
+    .replace('"x"', '"ctx_id"');
+  const revisions = (...definitions: readonly string[]): readonly TopicSchema[] =>
+    definitions.map((definition, i) => schema({ definition, revisionId: `revision-${i}` }));
+
+  test('takes operations by its newest one, whatever the older ones are', () => {
+    expect(judgeRevisions(revisions(published, withField, swapped), v2)).toEqual({
+      mismatch: null,
+      warnings: [],
+    });
+  });
+
+  test('takes them by an older one, with a warning, where the newest can not decode them', () => {
+    const verdict = judgeRevisions(revisions(withField, withField, published), v2);
+
+    expect(verdict.mismatch).toBeNull();
+    expect(verdict.warnings).toEqual([expect.stringContaining('revision-2')]);
+  });
+
+  test.each([
+    ['none fits', revisions(withField, withField), /source/],
+    ['the newest decodes them and takes them for something else', revisions(swapped, published), /doc_id/],
+    ['one before the fitting one does', revisions(withField, swapped, published), /source/],
+    ['the newest has other symbols', revisions(published, withParent), /UserPointParent/, v2WithParent],
+  ] as const)('does not fit when %s', (_, topic, reason, sent: SentMessages = v2) => {
+    expect(judgeRevisions(topic, sent).mismatch).toMatch(reason);
   });
 });

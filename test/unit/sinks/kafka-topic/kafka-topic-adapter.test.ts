@@ -49,7 +49,8 @@ describe('the config of KAFKA_TOPIC', () => {
     ['invalid_topic', { topic: '..' }],
     ['invalid_topic', { topic: 'a b' }],
     ['invalid_topic', { topic: 'x'.repeat(250) }],
-    ['invalid_topic', {}],
+    ['missing_field', {}],
+    ['field_not_applicable', { topic: 'users', credentials_uri: 'file:acme.json' }],
     ['invalid_brokers', { topic: 'users', brokers: [] }],
     ['invalid_brokers', { topic: 'users', brokers: 'kafka.acme.example:9092' }],
     ['invalid_brokers', { topic: 'users', brokers: [9092] }],
@@ -160,6 +161,47 @@ describe('the sink of KAFKA_TOPIC', () => {
     const sink = await openOver(new RecordProducerInMemory({ other: 1 }));
 
     await expect(sink.check(noAbort)).rejects.toMatchObject({ kind: 'fatal', code: 'not_found' });
+  });
+
+  test.each([
+    ['unauthenticated', { name: 'KafkaJSSASLAuthenticationError' }, 'password'],
+    ['permission_denied', { type: 'TOPIC_AUTHORIZATION_FAILED' }, 'kafka-acls.sh --add'],
+    ['not_found', { type: 'UNKNOWN_TOPIC_OR_PARTITION' }, 'kafka-topics.sh --create --topic users'],
+    ['precondition_failed', { type: 'POLICY_VIOLATION' }, 'policies'],
+  ] as const)('is refused by the check as %s, with what helps', async (code, fields, remedy) => {
+    const cluster = new RecordProducerInMemory({ users: 8 });
+    const sink = await openOver(cluster);
+    cluster.rejectNext(fields);
+
+    await expect(sink.check(noAbort)).rejects.toMatchObject({
+      kind: 'fatal',
+      code,
+      remedy: expect.stringContaining(remedy),
+    });
+  });
+
+  test('keeps to the limit of a topic that takes less, and says so', async () => {
+    const cluster = new RecordProducerInMemory({ users: 8 });
+    cluster.maxMessageBytes = 100_000;
+    const sink = await openOver(cluster);
+
+    expect(await sink.check(noAbort)).toEqual([expect.stringContaining('100000 bytes')]);
+    expect(sink.limits.maxBytes).toBeLessThan(100_000);
+    const operations = Array.from({ length: 10 }, (_, i) => binaryOperation(i, 30_000));
+    expect(await sink.send(anOperationBatch({ operations }), noAbort)).toEqual({
+      delivered: 3,
+      failure: null,
+    });
+  });
+
+  test('has no limit of its own where the topic takes more, or may not be asked', async () => {
+    const cluster = new RecordProducerInMemory({ users: 8 });
+    const sink = await openOver(cluster);
+    for (const limit of [null, 10_000_000]) {
+      cluster.maxMessageBytes = limit;
+      expect(await sink.check(noAbort)).toEqual([]);
+      expect(sink.limits.maxBytes).toBe(900_000);
+    }
   });
 
   test('closes its producer once', async () => {

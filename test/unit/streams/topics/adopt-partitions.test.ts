@@ -38,6 +38,7 @@ class Group {
     const producer: Producer = {
       send: async (_, records) => {
         for (const { key, value } of records) this.stored.push(`${key?.toString()} ${value?.toString()}`);
+        return [];
       },
       close: async () => undefined,
     };

@@ -1,14 +1,20 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import type { Message } from 'kafkajs';
-import { startFakeEventHubs, type FakeEventHubs } from '../../local/fake-event-hubs.ts';
-import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
-import { avroMutationWriter, mutationSchemaText } from '../../local/mutation-writer.ts';
-import type { SampleMutation } from '../../local/sample-mutations.ts';
-import { DEAD_LETTER_REASONS } from '../../schemas/mutation.ts';
-import { HttpSchemaRegistry } from '../../schemas/schema-registry.ts';
-import { brokersUnderTest, kafkaClient, produce, readAll, type StoredRecord } from '../support/kafka.ts';
-import { Deployment, type PartitionProgress, type ProcessorProcess } from '../support/processor-process.ts';
-import { sharedRegistry } from '../support/registry.ts';
+import { startFakeEventHubs, type FakeEventHubs } from '../../../local/fake-event-hubs.ts';
+import { startFakePubSub, type FakePubSub } from '../../../local/fake-pubsub.ts';
+import { avroMutationWriter } from '../../../local/mutation-writer.ts';
+import { SeededRandom } from '../../../local/random.ts';
+import type { SampleMutation } from '../../../local/sample-mutations.ts';
+import { mutationSchemaText } from '../../../schemas/mutation-schema.ts';
+import { DEAD_LETTER_REASONS } from '../../../schemas/mutation.ts';
+import { HttpSchemaRegistry } from '../../../schemas/schema-registry.ts';
+import { brokersUnderTest, kafkaClient, produce, readAll, type StoredRecord } from '../../support/kafka.ts';
+import {
+  Deployment,
+  type PartitionProgress,
+  type ProcessorProcess,
+} from '../../support/processor-process.ts';
+import { sharedRegistry } from '../../support/registry.ts';
 
 /*
  * Good, bad, good through the real consumer on the real Kafka: whatever lies on the mutation topic, the good record
@@ -97,6 +103,12 @@ function avro(ids: SchemaIds, changes: Partial<SampleMutation> = {}): Buffer {
   });
 }
 
+/** The same ones in each run; the first is none that a record may begin with. */
+function randomBytes(length: number): Buffer {
+  const random = new SeededRandom(22);
+  return Buffer.from([0xff, ...Array.from({ length: length - 1 }, () => random.below(256))]);
+}
+
 const nested = (depth: number): string => `${'{"a":'.repeat(depth - 1)}{}${'}'.repeat(depth - 1)}`;
 
 const dead = (reason: string, headers?: Readonly<Record<string, unknown>>): Fate =>
@@ -119,7 +131,8 @@ function aCase(title: string, record: Case['record'], fate: Fate): Case {
 const CASES: readonly Case[] = [
   aCase('an empty value', '', dead('malformed_envelope')),
   aCase('text that is no JSON', 'nonsense', dead('malformed_envelope')),
-  aCase('foreign bytes', Buffer.from([0xff, 0xfe, 0, 1, 2, 3, 4, 5]), dead('malformed_envelope')),
+  aCase('row 22: foreign bytes', Buffer.from([0xff, 0xfe, 0, 1, 2, 3, 4, 5]), dead('malformed_envelope')),
+  aCase('row 22: random bytes', randomBytes(500), dead('malformed_envelope')),
   aCase('a JSON array', `[${aMutation()}]`, dead('malformed_envelope')),
   aCase('a byte order mark', `\u{feff}${aMutation()}`, dead('malformed_envelope')),
   aCase('white space before another first byte', ' \n7', dead('malformed_envelope')),
@@ -134,7 +147,11 @@ const CASES: readonly Case[] = [
     latin1(aMutation({ user_activity_id: '\xff' })),
     dead('decode_failed'),
   ),
-  aCase('truncated Avro', (ids) => avro(ids).subarray(0, -3), dead('decode_failed')),
+  aCase(
+    'row 22: a valid header with truncated Avro',
+    (ids) => avro(ids).subarray(0, -3),
+    dead('decode_failed'),
+  ),
   aCase(
     'bytes behind the Avro record',
     (ids) => Buffer.concat([avro(ids), Buffer.from([7])]),
@@ -195,12 +212,12 @@ const CASES: readonly Case[] = [
   ),
 
   aCase(
-    '1.5 MB for Event Hubs',
+    'row 25: 1.5 MB for Event Hubs',
     aMutation({ datamart_id: HUB_DATAMART, value: { s: 'x'.repeat(1_500_000) } }),
     dead('too_large', { replication_id: 'hub', code: 'too_large' }),
   ),
   aCase(
-    '11 MB for Pub/Sub',
+    'row 25: 11 MB for Pub/Sub',
     aMutation({ datamart_id: PUBSUB_DATAMART, value: { s: 'x'.repeat(11_000_000) } }),
     dead('too_large', { replication_id: 'pubsub', code: 'too_large' }),
   ),
@@ -210,7 +227,7 @@ const CASES: readonly Case[] = [
     dead('rejected', { replication_id: 'pubsub', code: 'invalid_record' }),
   ),
 
-  aCase('a tombstone', null, NOTHING),
+  aCase('row 26: a tombstone', null, NOTHING),
   aCase('a UserChoice', aMutation({ doc_type: 'UserChoice' }), NOTHING),
   aCase('a UserScenario', aMutation({ doc_type: 'UserScenario' }), NOTHING),
   aCase('a UserTrait', aMutation({ doc_type: 'UserTrait' }), NOTHING),
@@ -393,8 +410,9 @@ function assertDeadLetter(
   expect(Number(ownHeaders.dead_letter_time)).toBeLessThanOrEqual(Date.now());
 }
 
-describe('between two good records', () => {
-  test.each(CASES.map((each, index) => ({ ...each, index })))('$title', ({ record, fate, index }) => {
+test.each(CASES.map((each, index) => ({ ...each, index })))(
+  '$title, between two good records',
+  ({ record, fate, index }) => {
     const at = operations.indexOf(goodOperation(`before-${index}`));
     const offset = index * 5 + 1;
     const letter = deadLetters.find(
@@ -412,195 +430,188 @@ describe('between two good records', () => {
       const bad = badMessage(typeof record === 'function' ? record(ids) : record, index);
       assertDeadLetter(letter, bad, { partition: MAIN, offset }, fate);
     } else expect(letter).toBeUndefined();
-  });
+  },
+);
 
-  test('a record that one destination refuses leaves its neighbours to it', () => {
-    const wanted = (prefix: string) => CASES.map((_, index) => goodOperation(`${prefix}-${index}`));
-    expect(eventHubs.events(HUB).map(({ body }) => body.toString())).toEqual(wanted('hub'));
-    expect(pubsub.messages.map(({ data }) => data.toString())).toEqual(wanted('pubsub'));
-  });
-
-  test('every reason there is has its record here, but the unknown schema, which takes a minute (faults.test.ts)', () => {
-    const reasons = CASES.flatMap(({ fate }) => (fate.becomes === 'dead letter' ? [fate.reason] : []));
-    expect(new Set([...reasons, 'unknown_schema'])).toEqual(new Set(DEAD_LETTER_REASONS));
-  });
-
-  test('each record is counted by what became of it', async () => {
-    const letters = CASES.flatMap(({ fate }) => (fate.becomes === 'dead letter' ? [fate.reason] : []));
-    for (const reason of new Set(letters)) {
-      expect({ reason, count: await processor.metric('dead_letters_total', { reason }) }).toEqual({
-        reason,
-        count: letters.filter((each) => each === reason).length,
-      });
-    }
-    const counted = async (result: string) => processor.metric('mutations_total', { result });
-    expect(await counted('tombstone')).toBe(1);
-    expect(await counted('ignored')).toBe(3);
-    expect(await counted('unwanted')).toBe(1);
-    const byDestination = letters.filter((reason) => reason === 'too_large' || reason === 'rejected').length;
-    expect(await counted('dead_lettered')).toBe(letters.length - byDestination);
-  });
+test('row 25: a record that is too large for one destination, or refused by it, leaves its neighbours to it', () => {
+  const wanted = (prefix: string) => CASES.map((_, index) => goodOperation(`${prefix}-${index}`));
+  expect(eventHubs.events(HUB).map(({ body }) => body.toString())).toEqual(wanted('hub'));
+  expect(pubsub.messages.map(({ data }) => data.toString())).toEqual(wanted('pubsub'));
 });
 
-describe('while no schema registry is configured', () => {
-  const BLOCKED = { partition: '0', reason: 'registry_not_configured' };
-
-  test('a record in Avro holds its partition and says so; the others go on, and it is delivered once there is a registry', async () => {
-    await using unconfigured = await Deployment.create({ mutationTopics: [{ partitions: 2 }] });
-    const { mutations, topics } = unconfigured;
-    await unconfigured.configure({
-      id: 'file',
-      type: 'FILE',
-      status: 'ACTIVE',
-      datamart_id: DATAMART,
-      path: FILE,
-    });
-    const held = await unconfigured.startReady();
-    await produce(mutations, [
-      { ...good('before'), partition: 0 },
-      { ...badMessage(avro(ids), 0), partition: 0 },
-      { ...good('behind'), partition: 0 },
-      { ...good('elsewhere'), partition: 1 },
-    ]);
-    await held.waitWhileRunning(
-      async () => (await held.metric('partition_blocked', BLOCKED)) === 1,
-      'the partition to be reported as blocked',
-    );
-    const committed = async () => (await unconfigured.progress()).map((each) => each.committed);
-    await held.waitWhileRunning(
-      async () => (await committed()).join() === '1,1',
-      'the commit of what lies before the record, and of the other partition',
-    );
-    const before = await unconfigured.fileLines(FILE);
-    expect([...before].sort()).toEqual([goodOperation('before'), goodOperation('elsewhere')].sort());
-    expect((await held.readiness()).status).toBe(200);
-    expect(held.logged('the partition waits: ')).toEqual([
-      expect.objectContaining({
-        level: 'error',
-        msg: 'the partition waits: a record is in Avro and KAFKA_SCHEMA_REGISTRY_URL is not set',
-        topic: mutations,
-        partition: 0,
-        schema_id: ids.mutation,
-      }),
-    ]);
-    expect(await readAll(topics.deadLetters)).toEqual([]);
-
-    held.kill();
-    await held.exited;
-    await unconfigured.expelDeadMembers();
-    const freed = await unconfigured.startReady({ KAFKA_SCHEMA_REGISTRY_URL: registry });
-    await freed.waitWhileRunning(
-      async () => (await unconfigured.fileLines(FILE)).length >= before.length + 2,
-      'the record and what lies behind it',
-    );
-    await unconfigured.waitUntilCommitted();
-    expect((await unconfigured.fileLines(FILE)).slice(before.length)).toEqual([
-      avroOperation,
-      goodOperation('behind'),
-    ]);
-    expect(await freed.metric('partition_blocked', BLOCKED)).toBeNull();
-    expect(await readAll(topics.deadLetters)).toEqual([]);
-    expect(await freed.stop()).toBe(0);
-  });
+test('every reason there is has its record here, but the unknown schema, which takes a minute (row 23)', () => {
+  const reasons = CASES.flatMap(({ fate }) => (fate.becomes === 'dead letter' ? [fate.reason] : []));
+  expect(new Set([...reasons, 'unknown_schema'])).toEqual(new Set(DEAD_LETTER_REASONS));
 });
 
-describe('as the upstream may write its batches', () => {
-  const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
-  const TRANSACTION_TOPICS = 3;
-  const SMALL = 20_000;
-  let plain: Deployment;
-  let reader: ProcessorProcess;
-
-  beforeAll(async () => {
-    plain = await Deployment.create({
-      // The broker compresses, as Java does: with the framing that a Java producer has.
-      mutationTopics: [
-        ...CODECS.map((codec) => ({ config: { 'compression.type': codec } })),
-        ...Array.from({ length: TRANSACTION_TOPICS }, () => ({})),
-      ],
-      deadLettersConfig: { 'max.message.bytes': SMALL },
+test('each record is counted by what became of it', async () => {
+  const letters = CASES.flatMap(({ fate }) => (fate.becomes === 'dead letter' ? [fate.reason] : []));
+  for (const reason of new Set(letters)) {
+    expect({ reason, count: await processor.metric('dead_letters_total', { reason }) }).toEqual({
+      reason,
+      count: letters.filter((each) => each === reason).length,
     });
-    await plain.configure({ id: 'file', type: 'FILE', status: 'ACTIVE', datamart_id: DATAMART, path: FILE });
-    reader = await plain.startReady();
+  }
+  const counted = async (result: string) => processor.metric('mutations_total', { result });
+  expect(await counted('tombstone')).toBe(1);
+  expect(await counted('ignored')).toBe(3);
+  expect(await counted('unwanted')).toBe(1);
+  const byDestination = letters.filter((reason) => reason === 'too_large' || reason === 'rejected').length;
+  expect(await counted('dead_lettered')).toBe(letters.length - byDestination);
+});
+
+/** While no schema registry is configured. */
+const BLOCKED = { partition: '0', reason: 'registry_not_configured' };
+
+test('without a schema registry a record in Avro holds its partition and says so; the others go on, and it is delivered once there is a registry', async () => {
+  await using unconfigured = await Deployment.create({ mutationTopics: [{ partitions: 2 }] });
+  const { mutations, topics } = unconfigured;
+  await unconfigured.configure({
+    id: 'file',
+    type: 'FILE',
+    status: 'ACTIVE',
+    datamart_id: DATAMART,
+    path: FILE,
   });
-
-  afterAll(async () => {
-    await plain?.[Symbol.asyncDispose]();
-  });
-
-  const topicAt = (index: number): string => plain.topics.mutations[index] ?? '';
-
-  test.each(CODECS.map((codec, index) => ({ codec, index })))(
-    'batches compressed with $codec arrive',
-    async ({ codec, index }) => {
-      const names = Array.from({ length: 300 }, (_, n) => `${codec}-${n}`);
-      await produce(
-        topicAt(index),
-        names.map((name) => good(name)),
-      );
-      await reader.waitWhileRunning(async () => {
-        const arrived = new Set(await plain.fileLines(FILE));
-        return names.every((name) => arrived.has(goodOperation(name)));
-      }, 'the compressed records');
-    },
+  const held = await unconfigured.startReady();
+  await produce(mutations, [
+    { ...good('before'), partition: 0 },
+    { ...badMessage(avro(ids), 0), partition: 0 },
+    { ...good('behind'), partition: 0 },
+    { ...good('elsewhere'), partition: 1 },
+  ]);
+  await held.waitWhileRunning(
+    async () => (await held.metric('partition_blocked', BLOCKED)) === 1,
+    'the partition to be reported as blocked',
   );
+  const committed = async () => (await unconfigured.progress()).map((each) => each.committed);
+  await held.waitWhileRunning(
+    async () => (await committed()).join() === '1,1',
+    'the commit of what lies before the record, and of the other partition',
+  );
+  const before = await unconfigured.fileLines(FILE);
+  expect([...before].sort()).toEqual([goodOperation('before'), goodOperation('elsewhere')].sort());
+  expect((await held.readiness()).status).toBe(200);
+  expect(held.logged('the partition waits: ')).toEqual([
+    expect.objectContaining({
+      level: 'error',
+      msg: 'the partition waits: a record is in Avro and KAFKA_SCHEMA_REGISTRY_URL is not set',
+      topic: mutations,
+      partition: 0,
+      schema_id: ids.mutation,
+    }),
+  ]);
+  expect(await readAll(topics.deadLetters)).toEqual([]);
 
-  const assertTransactionPassed = async (
-    topic: string,
-    end: 'committed' | 'aborted',
-    size: number,
-  ): Promise<void> => {
-    const messages = [1, 2, 3].map((n) => paddedGood(`${end}-${n}`, size));
-    await produce(topic, [good(`${end}-before`)]);
-    await transact(topic, messages, end);
-    const committed = async () => {
-      const { end: logEnd, committed: offset } = await progressOf(plain, topic);
-      return logEnd === offset ? offset : null;
-    };
-    await reader.waitWhileRunning(async () => (await committed()) === 5, 'the commit behind the marker');
-    await produce(topic, [good(`${end}-after`)]);
-    await reader.waitWhileRunning(async () => (await committed()) === 6, 'the commit of what follows');
-    const lines = await plain.fileLines(FILE);
-    expect(lines).toContain(goodOperation(`${end}-before`));
-    expect(lines.filter((line) => line.includes(`${end}-2"`))).toHaveLength(end === 'committed' ? 1 : 0);
-    expect(lines).toContain(goodOperation(`${end}-after`));
-  };
+  held.kill();
+  await held.exited;
+  await unconfigured.expelDeadMembers();
+  const freed = await unconfigured.startReady({ KAFKA_SCHEMA_REGISTRY_URL: registry });
+  await freed.waitWhileRunning(
+    async () => (await unconfigured.fileLines(FILE)).length >= before.length + 2,
+    'the record and what lies behind it',
+  );
+  await unconfigured.waitUntilCommitted();
+  expect((await unconfigured.fileLines(FILE)).slice(before.length)).toEqual([
+    avroOperation,
+    goodOperation('behind'),
+  ]);
+  expect(await freed.metric('partition_blocked', BLOCKED)).toBeNull();
+  expect(await readAll(topics.deadLetters)).toEqual([]);
+  expect(await freed.stop()).toBe(0);
+});
 
-  test('a transaction arrives once it is committed, and its marker at the tail does not hold the commit', async () => {
-    await assertTransactionPassed(topicAt(CODECS.length), 'committed', 10);
+const CODECS = ['gzip', 'snappy', 'lz4', 'zstd'] as const;
+const TRANSACTION_TOPICS = 3;
+const SMALL = 20_000;
+let plain: Deployment;
+let reader: ProcessorProcess;
+
+beforeAll(async () => {
+  plain = await Deployment.create({
+    // The broker compresses, as Java does: with the framing that a Java producer has.
+    mutationTopics: [
+      ...CODECS.map((codec) => ({ config: { 'compression.type': codec } })),
+      ...Array.from({ length: TRANSACTION_TOPICS }, () => ({})),
+    ],
+    deadLettersConfig: { 'max.message.bytes': SMALL },
   });
+  await plain.configure({ id: 'file', type: 'FILE', status: 'ACTIVE', datamart_id: DATAMART, path: FILE });
+  reader = await plain.startReady();
+});
 
-  test('an aborted transaction never arrives, and its marker at the tail does not hold the commit', async () => {
-    await assertTransactionPassed(topicAt(CODECS.length + 1), 'aborted', 10);
-  });
+afterAll(async () => {
+  await plain?.[Symbol.asyncDispose]();
+});
 
-  test('an aborted transaction that is larger than one fetch does not hold what follows', async () => {
-    await assertTransactionPassed(topicAt(CODECS.length + 2), 'aborted', 700_000);
-  });
+const topicAt = (index: number): string => plain.topics.mutations[index] ?? '';
 
-  test('a bad record that the dead letters have no room for is kept there without its value', async () => {
-    const [topic = ''] = plain.topics.mutations;
-    const big = `nonsense ${'x'.repeat(2 * SMALL)}`;
-    await produce(topic, [
-      { key: 'big', value: big },
-      { key: 'small', value: 'nonsense' },
-      good('behind-big'),
-    ]);
-    await reader.waitWhileRunning(
-      async () => (await plain.fileLines(FILE)).includes(goodOperation('behind-big')),
-      'the good record',
+test.each(CODECS.map((codec, index) => ({ codec, index })))(
+  'row 28: batches compressed with $codec arrive',
+  async ({ codec, index }) => {
+    const names = Array.from({ length: 300 }, (_, n) => `${codec}-${n}`);
+    await produce(
+      topicAt(index),
+      names.map((name) => good(name)),
     );
-    await plain.waitUntilCommitted();
-    const letters = await readAll(plain.topics.deadLetters);
-    const byKey = (key: string) => letters.filter((letter) => letter.key?.toString() === key);
-    expect(byKey('big').map(({ value }) => value)).toEqual([null]);
-    expect(byKey('big').map(headersOf)[0]).toMatchObject({
-      dead_letter_reason: 'malformed_envelope',
-      dead_letter_truncated: 'true',
-    });
-    expect(byKey('small').map(({ value }) => value?.toString())).toEqual(['nonsense']);
-    expect(byKey('small').map(headersOf)[0]).not.toHaveProperty('dead_letter_truncated');
+    await reader.waitWhileRunning(async () => {
+      const arrived = new Set(await plain.fileLines(FILE));
+      return names.every((name) => arrived.has(goodOperation(name)));
+    }, 'the compressed records');
+  },
+);
+
+const assertTransactionPassed = async (
+  topic: string,
+  end: 'committed' | 'aborted',
+  size: number,
+): Promise<void> => {
+  const messages = [1, 2, 3].map((n) => paddedGood(`${end}-${n}`, size));
+  await produce(topic, [good(`${end}-before`)]);
+  await transact(topic, messages, end);
+  const committed = async () => {
+    const { end: logEnd, committed: offset } = await progressOf(plain, topic);
+    return logEnd === offset ? offset : null;
+  };
+  await reader.waitWhileRunning(async () => (await committed()) === 5, 'the commit behind the marker');
+  await produce(topic, [good(`${end}-after`)]);
+  await reader.waitWhileRunning(async () => (await committed()) === 6, 'the commit of what follows');
+  const lines = await plain.fileLines(FILE);
+  expect(lines).toContain(goodOperation(`${end}-before`));
+  expect(lines.filter((line) => line.includes(`${end}-2"`))).toHaveLength(end === 'committed' ? 1 : 0);
+  expect(lines).toContain(goodOperation(`${end}-after`));
+};
+
+test('row 20: a transaction arrives once it is committed, and its marker at the tail does not hold the commit', async () => {
+  await assertTransactionPassed(topicAt(CODECS.length), 'committed', 10);
+});
+
+test('row 20: an aborted transaction never arrives, and its marker at the tail does not hold the commit', async () => {
+  await assertTransactionPassed(topicAt(CODECS.length + 1), 'aborted', 10);
+});
+
+test('row 20: an aborted transaction that is larger than one fetch does not hold what follows', async () => {
+  await assertTransactionPassed(topicAt(CODECS.length + 2), 'aborted', 700_000);
+});
+
+test('a bad record that the dead letters have no room for is kept there without its value', async () => {
+  const [topic = ''] = plain.topics.mutations;
+  const big = `nonsense ${'x'.repeat(2 * SMALL)}`;
+  await produce(topic, [{ key: 'big', value: big }, { key: 'small', value: 'nonsense' }, good('behind-big')]);
+  await reader.waitWhileRunning(
+    async () => (await plain.fileLines(FILE)).includes(goodOperation('behind-big')),
+    'the good record',
+  );
+  await plain.waitUntilCommitted();
+  const letters = await readAll(plain.topics.deadLetters);
+  const byKey = (key: string) => letters.filter((letter) => letter.key?.toString() === key);
+  expect(byKey('big').map(({ value }) => value)).toEqual([null]);
+  expect(byKey('big').map(headersOf)[0]).toMatchObject({
+    dead_letter_reason: 'malformed_envelope',
+    dead_letter_truncated: 'true',
   });
+  expect(byKey('small').map(({ value }) => value?.toString())).toEqual(['nonsense']);
+  expect(byKey('small').map(headersOf)[0]).not.toHaveProperty('dead_letter_truncated');
 });
 
 async function transact(topic: string, messages: Message[], end: 'committed' | 'aborted'): Promise<void> {

@@ -1,0 +1,63 @@
+import { open } from 'node:fs/promises';
+import { ConfigError } from '../config/config-error.ts';
+import type { AnswerSource } from './confirmation.ts';
+
+export interface InputFile {
+  /** `-` is standard input. */
+  readonly path: string;
+  /** The flag that named it, for errors. */
+  readonly flag: string;
+  readonly maxBytes: number;
+}
+
+const READ_PROBLEMS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+};
+
+/** Reads a file that a flag names. Throws a ConfigError when it can't be read or is too large; never shows a byte. */
+export async function readInputFile(
+  { path, flag, maxBytes }: InputFile,
+  stdin: AnswerSource | undefined,
+): Promise<Buffer> {
+  const tooLarge = (): ConfigError =>
+    new ConfigError([`${flag}: ${path === '-' ? 'the input' : path} is larger than ${maxBytes} bytes`]);
+  if (path === '-') return readPiped(stdin, flag, maxBytes, tooLarge);
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    if (size > maxBytes) throw tooLarge();
+    return await file.readFile();
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError([`${flag}: reading ${path}: ${readProblem(error)}`]);
+  }
+}
+
+/** Why a file can't be read, in words. */
+export function readProblem(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+  return typeof code === 'string' ? (READ_PROBLEMS[code] ?? code) : "it can't be read";
+}
+
+async function readPiped(
+  stdin: AnswerSource | undefined,
+  flag: string,
+  maxBytes: number,
+  tooLarge: () => ConfigError,
+): Promise<Buffer> {
+  // A terminal would show what is typed.
+  if (!stdin || stdin.isTTY === true) {
+    throw new ConfigError([`${flag} -: reads what is piped in, and nothing is: … | datamart-replication …`]);
+  }
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    const part = Buffer.from(chunk);
+    bytes += part.length;
+    if (bytes > maxBytes) throw tooLarge();
+    chunks.push(part);
+  }
+  return Buffer.concat(chunks);
+}
