@@ -8,6 +8,7 @@ import { azureEventHubsAdapter } from '../../sinks/azure-event-hubs/azure-event-
 import { credentialsUriProblem } from '../../sinks/credentials.ts';
 import { fileAdapter } from '../../sinks/file/file-adapter.ts';
 import { googlePubSubAdapter } from '../../sinks/google-pubsub/google-pubsub-adapter.ts';
+import { kafkaTopicAdapter } from '../../sinks/kafka-topic/kafka-topic-adapter.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import type { Logger } from '../../streams/logger.ts';
 import { ControlPlaneInMemory, openSealer, TriedDestinations } from './control-plane-in-memory.ts';
@@ -33,6 +34,13 @@ const adapters = [
   googlePubSubAdapter({ allowEmulators: false, emulatorHost: null }),
   azureEventHubsAdapter({ allowEmulators: false }),
   fileAdapter({ directory: '/tmp' }),
+  kafkaTopicAdapter({
+    ownTopics: ['replication-config'],
+    allowedBrokers: ['kafka-1:9092'],
+    producers: () => {
+      throw new Error('nothing is produced');
+    },
+  }),
   THIRD_PARTY,
   new ScriptedSinks().adapter,
 ] as readonly SinkAdapter<unknown>[];

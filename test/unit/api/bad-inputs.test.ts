@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { API_ERROR_CODES, type ApiErrorCode } from '../../../api/api-error.ts';
 import { judgeConfig } from '../../../processors/replication-config.ts';
 import {
   ApiUnderTest,
@@ -11,6 +13,7 @@ import {
   type Answer,
   type Request,
 } from '../../support/api-under-test.ts';
+import { undocumentedRefusals } from '../../support/documented-codes.ts';
 import { aServiceAccountFile, RSA_PRIVATE_KEY } from '../../support/service-account.ts';
 
 /** One API for all rows: what is refused leaves nothing behind. */
@@ -34,6 +37,14 @@ beforeAll(() => {
     credentials_uri: 'sealed:83',
   });
   api.plane.given({ id: '90', datamart_id: '1649', name: 'file', type: 'FILE', path: 'a.jsonl' });
+  api.plane.given({
+    id: '91',
+    datamart_id: '1649',
+    name: 'k',
+    type: 'KAFKA_TOPIC',
+    topic: 'a',
+    brokers: ['kafka-1:9092'],
+  });
   api.plane.given({ id: '92', datamart_id: '1649', name: 'acme', type: 'ACME_QUEUE', queue: 'q' });
   const refusal = { code: 'permission_denied', message: 'no right to publish', remedy: 'grant the role' };
   api.destinations.refusals.set('82', refusal);
@@ -497,6 +508,41 @@ const ROWS: readonly Row[] = [
     412,
     'precondition_failed',
   ],
+  [
+    'an operator’s own topic',
+    () => create({ name: 'k', type: 'KAFKA_TOPIC', topic: 'replication-config' }, { token: 'ops' }),
+    400,
+    'invalid_topic',
+    'topic',
+  ],
+  [
+    'an operator’s foreign brokers',
+    () => create({ name: 'k', type: 'KAFKA_TOPIC', topic: 'a', brokers: ['evil:9092'] }, { token: 'ops' }),
+    400,
+    'invalid_brokers',
+    'brokers',
+  ],
+  [
+    'credentials of a Kafka topic',
+    () => upload('{"user":"x"}', '91'),
+    400,
+    'invalid_credentials',
+    'credentials',
+  ],
+  ['an unknown parameter', () => api.call('GET', `${REPLICATIONS}?page=2`), 400, 'invalid_parameter', 'page'],
+  ['a method that isn’t there', () => api.call('PATCH', REPLICATIONS), 405, 'method_not_allowed'],
+  [
+    'another media type',
+    () => create('name=x', { headers: { 'content-type': 'text/plain' } }),
+    415,
+    'unsupported_media_type',
+  ],
+  [
+    'an initial synchronization',
+    () => api.call('POST', '/v1/datamarts/1649/replication_job_executions'),
+    501,
+    'not_implemented',
+  ],
 ];
 
 describe('refuses', () => {
@@ -513,6 +559,49 @@ describe('refuses', () => {
     expect(api.plane.written).toHaveLength(before);
     expect(api.plane.sealed.size).toBe(0);
   });
+});
+
+/** Codes that need more than one request, and the test that has them. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  invalid_request: 'connections.test.ts',
+  request_timeout: 'connections.test.ts',
+  headers_too_large: 'connections.test.ts',
+  rate_limited: 'http.test.ts',
+  internal_error: 'http.test.ts',
+  not_ready: 'http.test.ts',
+  write_not_confirmed: 'http.test.ts',
+  too_many_replications: 'replications.test.ts',
+  credentials_key_missing: 'credentials-upload.test.ts',
+};
+/** The explainer's own. */
+const OF_PORTS: readonly ApiErrorCode[] = ['invalid_mutation'];
+/** HTTP never asks for these: the path decides the fields. */
+const NOT_OVER_HTTP: readonly ApiErrorCode[] = ['invalid_id', 'invalid_datamart_id', 'invalid_created'];
+/** Nothing answers them before initial synchronizations are served. */
+const OF_INITIAL_SYNC: readonly ApiErrorCode[] = [
+  'invalid_replication_ids',
+  'sync_in_progress',
+  'sync_already_running',
+  'replication_not_active',
+  'no_active_replication',
+  'execution_ended',
+  'snapshot_stale',
+  'sync_too_soon',
+];
+
+test('every code that can be answered is among these, and documented for the call that answers it', async () => {
+  const folder = new URL('.', import.meta.url);
+  for (const [, call] of ROWS) await call();
+  const answered = new Set(ROWS.map(([, , , code]) => code));
+  const elsewhere = Object.entries(ELSEWHERE).map(([code, file]) => {
+    expect(`${file}: ${readFileSync(new URL(file, folder), 'utf8')}`).toContain(`'${code}'`);
+    return code;
+  });
+
+  const covered = new Set([...answered, ...elsewhere, ...OF_PORTS, ...NOT_OVER_HTTP, ...OF_INITIAL_SYNC]);
+
+  expect([...covered].sort()).toEqual([...API_ERROR_CODES].sort());
+  expect(await undocumentedRefusals(api)).toEqual([]);
 });
 
 test('no answer and no log line repeats what was uploaded', async () => {

@@ -16,10 +16,10 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((api) => api.close()));
 });
 
-function anApi(fields: Record<string, unknown> = {}, options: ApiUnderTestOptions = {}): ApiUnderTest {
+function anApi(fields: Record<string, unknown> = PUBSUB, options: ApiUnderTestOptions = {}): ApiUnderTest {
   const api = new ApiUnderTest(options);
   opened.push(api);
-  api.plane.given({ id: '80', datamart_id: '1649', ...PUBSUB, ...fields });
+  api.plane.given({ id: '80', datamart_id: '1649', ...fields });
   return api;
 }
 
@@ -86,7 +86,7 @@ test('takes a file of exactly 16 KiB', async () => {
 });
 
 test('tries the destination with the new credentials while the replication is ACTIVE, then writes', async () => {
-  const api = anApi({ status: 'ACTIVE', credentials_uri: 'file:old.json' });
+  const api = anApi({ ...PUBSUB, status: 'ACTIVE', credentials_uri: 'file:old.json' });
   const file = aServiceAccountFile();
 
   const { status, data } = await api.upload('80', file);
@@ -96,7 +96,7 @@ test('tries the destination with the new credentials while the replication is AC
 });
 
 test('writes nothing when the destination refuses the new credentials', async () => {
-  const api = anApi({ status: 'ACTIVE', credentials_uri: 'sealed:80' });
+  const api = anApi({ ...PUBSUB, status: 'ACTIVE', credentials_uri: 'sealed:80' });
   api.destinations.refusals.set('80', { code: 'unauthenticated', message: 'unknown key', remedy: null });
 
   const { status, body } = await api.upload('80', aServiceAccountFile());
@@ -110,7 +110,7 @@ test('writes nothing when the destination refuses the new credentials', async ()
 });
 
 test('says that this instance has no key to seal with', async () => {
-  const api = anApi({}, { service: { sealer: null } });
+  const api = anApi(PUBSUB, { service: { sealer: null } });
 
   const { status, code } = await api.upload('80', aServiceAccountFile());
 

@@ -33,8 +33,7 @@ describe('a tokens file', () => {
 
   test.each([
     ['no JSON', '[{"name": "secret', 'it is not valid JSON'],
-    ['no list', {}, 'it must be a JSON list of tokens'],
-    ['no object', [5], 'token 1: name must match'],
+    ['no object', { 0: 5 }, 'it must be a JSON list of tokens'],
     ['no name', [{ sha256: SHA, datamarts: '*' }], 'token 1: name must match'],
     ['a hash that is none', [{ name: 'a', sha256: 'api:x', datamarts: '*' }], 'token 1: sha256 must be'],
     [
@@ -66,7 +65,7 @@ describe('a tokens file', () => {
   });
 
   test('with several mistakes tells all of them', () => {
-    expect(problemsOf([{ datamarts: 5 }, { name: 'b', sha256: SHA }])).toHaveLength(4);
+    expect(problemsOf([{ datamarts: 5 }, 5, { name: 'b', sha256: SHA }])).toHaveLength(7);
   });
 });
 

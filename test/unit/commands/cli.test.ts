@@ -32,6 +32,7 @@ const COMMANDS = [
   ['replications', 'apply'],
   ['credentials', 'rotate'],
   ['doctor'],
+  ['tokens', 'create'],
 ];
 
 test.each(COMMANDS)('answers `%s %s --help`, and lists the settings', async (...command) => {
@@ -141,4 +142,19 @@ test('writes the same sample lines for the same seed', async () => {
   expect(one).toMatchObject({ code: 0, errors: expect.stringContaining('20 mutations') });
   expect(one.out).toBe(other.out);
   expect(one.out.trimEnd().split('\n')).toHaveLength(20);
+});
+
+test.each([
+  [['--name', 'acme'], '--datamarts'],
+  [['--datamarts', '1649'], '--name'],
+  [['--name', 'acme', '--datamarts', '01'], '--datamarts'],
+  [['--name', 'a/b', '--datamarts', '*'], '--name'],
+  [['--name', 'acme', '--datamarts', '*', '--role', 'root'], '--role'],
+  [['--name', 'acme', '--datamarts', '*', '--write'], 'HTTP_TOKENS_FILE'],
+])('refuses `tokens create %j`, naming %s', async (flags, named) => {
+  const { code, out, errors } = await run(['tokens', 'create', ...flags]);
+
+  expect(code).toBe(2);
+  expect(errors).toContain(named);
+  expect(out).not.toContain('api:');
 });
