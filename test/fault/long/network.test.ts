@@ -19,6 +19,8 @@ const SLOW_MS = 60_000;
 const STORM_MS = 60_000;
 const RESET_EVERY_MS = 2_000;
 const STALL_MS = 60_000;
+/** A table that is followed is read four times a second. */
+const STALE_SECONDS = 10;
 
 const requests = new SwallowedRequests();
 let kafka: OwnKafka;
@@ -189,6 +191,10 @@ test('row 44: the control topic can not be read any more: deliveries go on with 
       150_000,
     );
     expect((await processor.readiness()).status).toBe(200);
+    // What alerts look at; the topic of the states is read as ever.
+    const ageOf = (topic: string) => processor.metric('table_age_seconds', { topic });
+    expect(await ageOf(topics.replicationConfig)).toBeGreaterThan(STALE_SECONDS);
+    expect(await ageOf(topics.replicationStatus)).toBeLessThan(STALE_SECONDS);
     await outage.untilArrived(2_000);
     expect(await processor.metric('replication_state', { replication_id: 'new' })).toBeNull();
   } finally {

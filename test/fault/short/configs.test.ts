@@ -120,8 +120,9 @@ test('row 42: a replication that is deleted under load lets its offset go at onc
   expect(await processor.stop()).toBe(0);
 });
 
-/** So that the log's cleaner takes it up at once, and forgets deletions too. */
+/** So that the log's cleaner takes it up at once, and forgets deletions too. kafkajs sets all settings of a topic or none. */
 const EAGERLY_COMPACTED = {
+  'cleanup.policy': 'compact',
   'min.cleanable.dirty.ratio': '0.001',
   'segment.ms': '100',
   'max.compaction.lag.ms': '100',

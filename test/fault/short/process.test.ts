@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { brokersUnderTest, produce } from '../../support/kafka.ts';
 import { Deployment } from '../../support/processor-process.ts';
 import { TcpProxy } from '../../support/tcp-proxy.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { range, send, untilWitnessed, WITNESS, witnessed } from '../witness.ts';
 
 /* What happens to the process itself: RELIABILITY, section 6. The longer ones are in ../long/process.test.ts. */
@@ -39,7 +40,9 @@ test.each([
     // The second signal forces the end, if the first one hasn't brought it yet.
     expect(code).toBeLessThan(signals.length);
     expect(performance.now() - since).toBeLessThan(AT_ONCE_MS);
-    expect((await deployment.progress()).map(({ committed }) => committed)).toEqual([null]);
+    // A broker that has just started has no coordinator yet.
+    const progress = await waitFor(() => deployment.progress(), { message: 'the group' });
+    expect(progress.map(({ committed }) => committed)).toEqual([null]);
   },
 );
 
