@@ -2,61 +2,22 @@
  * What the API needs of the control plane: the tables of desired and observed state, the log that desired state is
  * written to, and whoever can try destinations and seal credentials. Kafka stands behind all of it.
  */
-import type {
-  ConfigProblem,
-  ConfigRules,
-  DestinationType,
-  ReplicationConfig,
-} from '../processors/replication-config.ts';
-import type { Verdict } from '../processors/replication-state.ts';
-import type { PartitionReport, ReplicationStatus } from '../processors/status-record.ts';
+import type { CredentialsTable } from '../processors/credentials-table.ts';
+import type { ReplicationConfig } from '../processors/replication-config.ts';
+import type { ReplicationTable } from '../processors/replication-table.ts';
+import type { StatusTable } from '../processors/status-table.ts';
 
-/** A replication in force, with the JSON object of the record that says so. */
-export interface AcceptedConfig extends ReplicationConfig {
-  readonly record: Readonly<Record<string, unknown>>;
-}
+/** The replications in force, and the rules that a record has to keep beside them. */
+export type DesiredReplications = Pick<
+  ReplicationTable,
+  'rules' | 'get' | 'all' | 'ofDatamart' | 'judge' | 'judgement'
+>;
 
-/** A kind of destination that can also tell whether credentials are good for it. */
-export interface CredentialedType extends DestinationType {
-  checkCredentials(text: string, config: unknown): ConfigProblem | null;
-}
+/** What was observed. */
+export type ObservedReplications = Pick<StatusTable, 'status' | 'verdict' | 'reports'>;
 
-export interface ControlRules extends ConfigRules {
-  readonly types: ReadonlyMap<string, CredentialedType>;
-}
-
-/** The newest record of a key, if it was refused. */
-export interface RefusedRecord {
-  readonly offset: number;
-  readonly code: string;
-  readonly field: string | null;
-  readonly message: string;
-  /** When it was judged, ms since 1970 UTC. */
-  readonly time: number;
-}
-
-/** The replications in force. `ReplicationTable` is one. */
-export interface DesiredReplications {
-  readonly rules: ControlRules;
-  get(id: string): AcceptedConfig | undefined;
-  all(): Iterable<AcceptedConfig>;
-  ofDatamart(datamartId: string): readonly AcceptedConfig[];
-  /** What became of the key's newest record; null when there was none. */
-  judgement(id: string): { readonly refused: RefusedRecord | null } | null;
-}
-
-/** What was observed. `StatusTable` is one. */
-export interface ObservedReplications {
-  status(id: string): ReplicationStatus | null;
-  verdict(id: string): Verdict | null;
-  reports(id: string): Iterable<PartitionReport>;
-}
-
-/** Which sealed credentials there are. `CredentialsTable` is one. */
-export interface SealedVersions {
-  /** Null when there are none. */
-  versionOf(replicationId: string): number | null;
-}
+/** Which sealed credentials there are. */
+export type SealedVersions = Pick<CredentialsTable, 'versionOf'>;
 
 /** How far the group is on a partition of a mutation topic. */
 export interface PartitionOffsets {

@@ -1,12 +1,7 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { assertDestinationWorks } from './activation.ts';
 import { ApiError, refusedBy } from './api-error.ts';
-import type {
-  AcceptedConfig,
-  ControlLog,
-  ControlState,
-  CredentialsSealer,
-  DestinationChecker,
-} from './control-plane.ts';
+import type { ControlLog, ControlState, CredentialsSealer, DestinationChecker } from './control-plane.ts';
 import type { ReplicationReader } from './replication-reader.ts';
 import { confirmed, type ReplicationWriter } from './replication-writer.ts';
 import type { SerialByKey } from './serial-by-key.ts';
@@ -37,7 +32,7 @@ export class CredentialsUpload {
    * The credentials of a replication that delivers, or failed to, are tried at its destination first: when that refuses
    * them, nothing is written and the old ones stay.
    */
-  upload(datamartId: string, replicationId: string, file: Buffer): Promise<AcceptedConfig> {
+  upload(datamartId: string, replicationId: string, file: Buffer): Promise<ReplicationConfig> {
     return this.#options.turns.run(replicationId, async () => {
       const { state, log, checker, reader } = this.#options;
       const config = reader.find(datamartId, replicationId);
@@ -53,7 +48,7 @@ export class CredentialsUpload {
   }
 
   /** The text, good for the replication's type. */
-  #checked(config: AcceptedConfig, file: Buffer): string {
+  #checked(config: ReplicationConfig, file: Buffer): string {
     const type = this.#options.state.replications.rules.types.get(config.type);
     if (!type || type.credentials === 'none')
       throw new ApiError('field_not_applicable', `replications of type ${config.type} need no credentials`);
@@ -72,7 +67,7 @@ export class CredentialsUpload {
   }
 
   /** The replication as it names the uploaded credentials. */
-  async #named(config: AcceptedConfig): Promise<AcceptedConfig> {
+  async #named(config: ReplicationConfig): Promise<ReplicationConfig> {
     const { state, writer } = this.#options;
     const uri = `sealed:${config.id}`;
     // Somebody else may have changed it meanwhile, on another instance.

@@ -1,5 +1,6 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { ApiError } from './api-error.ts';
-import type { AcceptedConfig, DesiredReplications } from './control-plane.ts';
+import type { DesiredReplications } from './control-plane.ts';
 import type { Caller } from './replication-operations.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -55,7 +56,7 @@ export function assertNewReplication(record: Fields): void {
  * The record that a change makes of the one in force, nulls included: what `body` leaves out stays, null is the default.
  * Throws an `ApiError` for what only the API refuses.
  */
-export function changedRecordOf(config: AcceptedConfig, body: unknown, caller: Caller): Fields {
+export function changedRecordOf(config: ReplicationConfig, body: unknown, caller: Caller): Fields {
   const { id, datamart_id: datamartId, ...rest } = fieldsOf(body);
   const given = without(rest, 'observed');
   if (id !== undefined && idText(id) !== config.id)

@@ -1,5 +1,6 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { ApiError, notFound } from './api-error.ts';
-import type { AcceptedConfig, ControlState } from './control-plane.ts';
+import type { ControlState } from './control-plane.ts';
 import type { Page, PageRequest, Versioned } from './replication-operations.ts';
 import { observationOf, resourceOf, type ReplicationResource } from './replication-resource.ts';
 
@@ -35,7 +36,7 @@ export class ReplicationReader {
   }
 
   /** The replication in force; throws `not_found`, also when it is another datamart's, and `not_ready`. */
-  find(datamartId: string, replicationId: string): AcceptedConfig {
+  find(datamartId: string, replicationId: string): ReplicationConfig {
     assertReady(this.#state);
     const config = this.#state.replications.get(replicationId);
     if (config?.datamartId !== datamartId) throw notFound();
@@ -47,7 +48,7 @@ export class ReplicationReader {
   }
 
   /** The answer that tells of `config`. */
-  async show(config: AcceptedConfig): Promise<Versioned<ReplicationResource>> {
+  async show(config: ReplicationConfig): Promise<Versioned<ReplicationResource>> {
     const observation = await observationOf(this.#state);
     return { value: resourceOf(config, observation, 'withPositions'), etag: String(config.offset) };
   }
@@ -63,7 +64,7 @@ export function assertReady(state: ControlState): void {
 }
 
 /** By when they were created; those that nobody dated come last, by their ids. */
-function newestFirst(a: AcceptedConfig, b: AcceptedConfig): number {
+function newestFirst(a: ReplicationConfig, b: ReplicationConfig): number {
   const [createdA, createdB] = [a.created ?? 0, b.created ?? 0];
   if (createdA !== createdB) return createdB - createdA;
   return b.id.localeCompare(a.id, 'en', { numeric: true });

@@ -1,7 +1,7 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { DestinationType } from '../processors/replication-config.ts';
 import { replicationState, verdictFor, type ReplicationState } from '../processors/replication-state.ts';
 import type {
-  AcceptedConfig,
   ControlState,
   DesiredReplications,
   ObservedReplications,
@@ -91,7 +91,7 @@ export async function observationOf(state: ControlState): Promise<Observation> {
 
 /** The state of a replication, by what is desired and what was found out. */
 export function observedState(
-  config: AcceptedConfig,
+  config: ReplicationConfig,
   { status, credentials }: Pick<Observation, 'status' | 'credentials'>,
 ): ReplicationState {
   const isDetached = [...status.reports(config.id)].some(({ state }) => state === 'DETACHED');
@@ -99,13 +99,13 @@ export function observedState(
 }
 
 /** Of sealed credentials: a failure of older ones says nothing about those of now. */
-function versionOf({ id, credentialsUri }: AcceptedConfig, credentials: SealedVersions): number | null {
+function versionOf({ id, credentialsUri }: ReplicationConfig, credentials: SealedVersions): number | null {
   return credentialsUri === `sealed:${id}` ? credentials.versionOf(id) : null;
 }
 
 /** The JSON of one replication, its fields in the order of the documentation. Lists leave `positions` out. */
 export function resourceOf(
-  config: AcceptedConfig,
+  config: ReplicationConfig,
   observation: Observation,
   positions: 'withPositions' | 'withoutPositions',
 ): ReplicationResource {
@@ -131,13 +131,13 @@ export function resourceOf(
 }
 
 /** The fields of the type, as the record says them. */
-function ownFields(config: AcceptedConfig, type: DestinationType | undefined): Record<string, unknown> {
+function ownFields(config: ReplicationConfig, type: DestinationType | undefined): Record<string, unknown> {
   const fields = (type?.fields ?? []).map((field) => [field, config.record[field] ?? null] as const);
   return Object.fromEntries(fields.filter(([, value]) => value !== null));
 }
 
 /** In the order of the record; a document that is named twice counts once. */
-function filtersOf({ id, filter, record }: AcceptedConfig): readonly FilterResource[] | null {
+function filtersOf({ id, filter, record }: ReplicationConfig): readonly FilterResource[] | null {
   const { replication_filters: filters } = record;
   if (filter === null || !Array.isArray(filters)) return null;
   const documents = filters.map((entry: unknown) =>
@@ -152,7 +152,7 @@ function filtersOf({ id, filter, record }: AcceptedConfig): readonly FilterResou
 }
 
 function observedOf(
-  config: AcceptedConfig,
+  config: ReplicationConfig,
   { replications, status, credentials, offsets }: Observation,
   hasPositions: boolean,
 ): ObservedResource {
@@ -190,7 +190,7 @@ function observedOf(
 }
 
 function positionsOf(
-  { id }: AcceptedConfig,
+  { id }: ReplicationConfig,
   state: ReplicationState,
   status: ObservedReplications,
   offsets: readonly PartitionOffsets[] | null,
@@ -221,7 +221,7 @@ function stateOfFollower(state: ReplicationState): string {
 
 /** Null when one is apart from the group: nobody stores when the record at its position came. */
 function lagSecondsOf(
-  { id }: AcceptedConfig,
+  { id }: ReplicationConfig,
   status: ObservedReplications,
   offsets: readonly PartitionOffsets[] | null,
 ): number | null {

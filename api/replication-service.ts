@@ -25,7 +25,6 @@ export interface ReplicationServiceOptions {
   /** Null when this instance has no key to seal with. */
   readonly sealer: CredentialsSealer | null;
   readonly explainer: Explainer;
-  readonly replicationsPerDatamart: number;
   /** ms since 1970 UTC. */
   readonly now: () => number;
   /** `[0, 1)` */

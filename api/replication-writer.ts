@@ -1,9 +1,8 @@
-import { judgeConfig, type ReplicationConfig } from '../processors/replication-config.ts';
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { assertDestinationWorks, missingCredentials } from './activation.ts';
 import { ApiError, refusedBy } from './api-error.ts';
 import {
   NotConfirmedError,
-  type AcceptedConfig,
   type ControlLog,
   type ControlState,
   type DestinationChecker,
@@ -27,7 +26,6 @@ export interface ReplicationWriterOptions {
   readonly reader: ReplicationReader;
   /** Shared by everything that writes, so that two writes of one replication don't overtake each other. */
   readonly turns: SerialByKey;
-  readonly replicationsPerDatamart: number;
   /** ms since 1970 UTC. */
   readonly now: () => number;
   /** `[0, 1)` */
@@ -48,7 +46,7 @@ export class ReplicationWriter {
     this.#options = options;
   }
 
-  create(datamartId: string, body: unknown, caller: Caller): Promise<AcceptedConfig> {
+  create(datamartId: string, body: unknown, caller: Caller): Promise<ReplicationConfig> {
     // In turn per datamart: they are counted.
     return this.#options.turns.run(`datamart/${datamartId}`, async () => {
       const { state } = this.#options;
@@ -56,9 +54,8 @@ export class ReplicationWriter {
       const fields = newRecordOf(body, datamartId, caller, state.replications);
       for (let draws = 0; draws < MAX_DRAWS; draws += 1) {
         const identity = this.#drawIdentity();
-        const { version } = this.#judge(identity.id, { ...fields, ...identity }, null);
+        const { version } = this.#judge(identity.id, { ...fields, ...identity });
         assertNewReplication(fields);
-        this.#assertRoom(datamartId);
         // The version is written out, so that another default of a later release changes nothing.
         const record = { ...withoutNulls(fields), ...identity, version, status: 'PAUSED' };
         const written = await this.write(identity.id, record);
@@ -76,12 +73,12 @@ export class ReplicationWriter {
     body: unknown,
     caller: Caller,
     ifMatch: string | null,
-  ): Promise<AcceptedConfig> {
+  ): Promise<ReplicationConfig> {
     return this.#options.turns.run(replicationId, async () => {
       const config = this.#options.reader.find(datamartId, replicationId);
       assertMatch(config, ifMatch);
       const record = changedRecordOf(config, body, caller);
-      const next = this.#judge(config.id, record, config);
+      const next = this.#judge(config.id, record);
       const isAsked = fieldsOf(body).status === 'ACTIVE';
       if (isAsked && !isInUse(config, this.#options.state)) await this.#assertActivatable(next);
       const written = await this.write(config.id, withoutNulls(record));
@@ -102,7 +99,7 @@ export class ReplicationWriter {
   }
 
   /** Resolves with what is in force then, or with why the table has refused the record. Within the key's turn. */
-  async write(id: string, record: Fields): Promise<AcceptedConfig | ApiError> {
+  async write(id: string, record: Fields): Promise<ReplicationConfig | ApiError> {
     const { log, state } = this.#options;
     const offset = await confirmed(log.writeConfig(id, record));
     const refused = state.replications.judgement(id)?.refused ?? null;
@@ -112,10 +109,11 @@ export class ReplicationWriter {
     return config ?? new ApiError('not_found', 'Resource Not Found');
   }
 
-  #judge(id: string, record: Fields, previous: AcceptedConfig | null): ReplicationConfig {
-    const { rules } = this.#options.state.replications;
-    const value = Buffer.from(JSON.stringify(record));
-    const judgement = judgeConfig(id, value, previous?.offset ?? 0, previous, rules);
+  /** The config that the record makes, as the table would judge it now. */
+  #judge(id: string, record: Fields): ReplicationConfig {
+    const { replications } = this.#options.state;
+    const offset = (replications.get(id)?.offset ?? -1) + 1;
+    const judgement = replications.judge(id, Buffer.from(JSON.stringify(record)), offset);
     if (judgement.kind === 'accepted') return judgement.config;
     throw refusedBy(judgement.problem);
   }
@@ -125,16 +123,6 @@ export class ReplicationWriter {
     const type = state.replications.rules.types.get(next.type);
     if (type?.credentials === 'required' && next.credentialsUri === null) throw missingCredentials();
     await assertDestinationWorks(checker, next, null);
-  }
-
-  #assertRoom(datamartId: string): void {
-    const { state, replicationsPerDatamart } = this.#options;
-    if (state.replications.ofDatamart(datamartId).length < replicationsPerDatamart) return;
-    throw new ApiError(
-      'too_many_replications',
-      `the datamart has ${replicationsPerDatamart} replications, as many as it may have`,
-      { hint: 'delete one that is no longer needed, or ask the operator of this service' },
-    );
   }
 
   /** An id of 16 digits (until the year 2286), and the moment that it was made of. */
@@ -150,11 +138,11 @@ export class ReplicationWriter {
 }
 
 /** Whether the destination is wanted, and not known to refuse. */
-function isInUse(config: AcceptedConfig, state: ControlState): boolean {
+function isInUse(config: ReplicationConfig, state: ControlState): boolean {
   return config.status === 'ACTIVE' && observedState(config, state) !== 'ERROR';
 }
 
-function assertMatch({ offset }: AcceptedConfig, ifMatch: string | null): void {
+function assertMatch({ offset }: ReplicationConfig, ifMatch: string | null): void {
   if (ifMatch === null || ifMatch === String(offset)) return;
   throw new ApiError('precondition_failed', 'the replication was changed since it was read', {
     hint: 'read it again, and send the ETag of that answer as If-Match',

@@ -97,7 +97,6 @@ export function openControlPlane(context: ControlPlaneContext): ControlPlane {
         mask: safeText,
       }),
     ),
-    replicationsPerDatamart: settings.limits.replicationsPerDatamart,
     now: Date.now,
     random: Math.random,
   });

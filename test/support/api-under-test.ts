@@ -118,11 +118,12 @@ export interface Request {
 export interface ApiUnderTestOptions {
   readonly service?: Partial<ReplicationServiceOptions>;
   readonly server?: Partial<ApiOptions>;
+  readonly maxPerDatamart?: number;
 }
 
 /** The API over a control plane in memory. */
 export class ApiUnderTest {
-  readonly plane = new ControlPlaneInMemory(RULES);
+  readonly plane: ControlPlaneInMemory;
   readonly destinations = new TriedDestinations();
   readonly deadLetters = new ScriptedDeadLetters();
   readonly log = new RecordedLog();
@@ -132,14 +133,14 @@ export class ApiUnderTest {
   readonly service: ReplicationService;
   #server: Promise<FastifyInstance> | null = null;
 
-  constructor({ service = {}, server = {} }: ApiUnderTestOptions = {}) {
+  constructor({ service = {}, server = {}, maxPerDatamart = 100 }: ApiUnderTestOptions = {}) {
+    this.plane = new ControlPlaneInMemory(RULES, maxPerDatamart);
     this.service = new ReplicationService({
       state: this.plane,
       log: this.plane,
       checker: this.destinations,
       sealer: openSealer,
       explainer: { explain: async (datamartId, replicationId) => ({ datamartId, replicationId }) },
-      replicationsPerDatamart: 100,
       now: () => this.nowMs++,
       random: () => 0.456,
       ...service,

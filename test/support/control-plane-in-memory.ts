@@ -1,16 +1,13 @@
 import {
   NotConfirmedError,
-  type AcceptedConfig,
   type ControlLog,
-  type ControlRules,
   type ControlState,
   type CredentialsSealer,
-  type DesiredReplications,
   type DestinationChecker,
   type DestinationRefusal,
   type PartitionOffsets,
-  type RefusedRecord,
 } from '../../api/control-plane.ts';
+import type { ConfigRules } from '../../processors/replication-config.ts';
 import type { ReplicationState, Verdict } from '../../processors/replication-state.ts';
 import { ReplicationTable } from '../../processors/replication-table.ts';
 import {
@@ -39,15 +36,11 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
   /** Null when Kafka can't be asked. */
   offsets: readonly PartitionOffsets[] | null = [];
 
-  readonly #rules: ControlRules;
-  readonly #table: ReplicationTable;
-  readonly #records = new Map<string, Fields>();
-  readonly #refused = new Map<string, RefusedRecord>();
+  readonly replications: ReplicationTable;
   #offset = -1;
 
-  constructor(rules: ControlRules) {
-    this.#rules = rules;
-    this.#table = new ReplicationTable(rules);
+  constructor(rules: ConfigRules, maxPerDatamart = 100) {
+    this.replications = new ReplicationTable(rules, { maxPerDatamart });
   }
 
   readonly credentials = {
@@ -56,18 +49,6 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
       return record ? (JSON.parse(record.toString()) as { version: number }).version : null;
     },
   };
-
-  get replications(): DesiredReplications {
-    const all = (): AcceptedConfig[] =>
-      [...this.#table.all()].map((config) => ({ ...config, record: this.#records.get(config.id) ?? {} }));
-    return {
-      rules: this.#rules,
-      get: (id) => all().find((config) => config.id === id),
-      all,
-      ofDatamart: (datamartId) => all().filter((config) => config.datamartId === datamartId),
-      judgement: (id) => ({ refused: this.#refused.get(id) ?? null }),
-    };
-  }
 
   async partitionOffsets(): Promise<readonly PartitionOffsets[]> {
     if (this.offsets === null) throw new Error('Kafka can’t be asked');
@@ -95,25 +76,21 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
     this.#offset += 1;
     this.written.push({ key, record });
     const value = record && Buffer.from(JSON.stringify(record));
-    const change = this.#table.apply(key, value, this.#offset, 1_763_900_000_000);
-    this.#refused.delete(key);
-    if (change.kind === 'refused')
-      this.#refused.set(key, { time: 1_763_900_000_000, ...change.problem, offset: this.#offset });
-    else if (record) this.#records.set(key, record);
+    this.replications.apply(key, value, this.#offset, 1_763_900_000_000);
     return this.#offset;
   }
 
   /** Puts a replication into the table, and returns its id. */
   given(record: Fields & { readonly id: string }): string {
     this.apply(record.id, record);
-    const refused = this.#refused.get(record.id);
+    const refused = this.replications.judgement(record.id)?.refused;
     if (refused) throw new Error(`the test's own record is refused: ${refused.message}`);
     return record.id;
   }
 
   /** What a processor reports of a replication. */
   observe(id: string, state: ReplicationState, failure: Verdict['failure'] = null, lostOffsets = 0): void {
-    const config = this.#table.get(id);
+    const config = this.replications.get(id);
     if (!config) throw new Error(`no replication ${id}`);
     const verdict = { configOffset: config.offset, credentialsVersion: null, failure };
     const status = { replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets };

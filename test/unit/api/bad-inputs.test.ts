@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { API_ERROR_CODES, type ApiErrorCode } from '../../../api/api-error.ts';
+import { CONFIG_PROBLEM_CODES } from '../../../processors/config-problem.ts';
 import { judgeConfig } from '../../../processors/replication-config.ts';
 import {
   ApiUnderTest,
@@ -86,7 +87,7 @@ const ROWS: readonly Row[] = [
   ['4: no project', () => create({ ...PUBSUB, project_id: undefined }), 400, 'missing_field', 'project_id'],
   ['4: a name that is taken away', () => change({ name: null }), 400, 'missing_field', 'name'],
   ['5: a type that is none', () => create({ ...PUBSUB, type: 'KAFKA' }), 400, 'unsupported_type', 'type'],
-  ['5: a type of another kind', () => create({ ...PUBSUB, type: {} }), 400, 'invalid_type', 'type'],
+  ['5: a type of another kind', () => create({ ...PUBSUB, type: {} }), 400, 'unsupported_type', 'type'],
   [
     '6: ACTIVE at the creation',
     () => create({ ...PUBSUB, status: 'ACTIVE' }),
@@ -543,6 +544,13 @@ const ROWS: readonly Row[] = [
     501,
     'not_implemented',
   ],
+  [
+    'an operator’s file that another one writes',
+    () => create({ name: 'f', type: 'FILE', path: 'a.jsonl' }, { token: 'ops' }),
+    400,
+    'invalid_path',
+    'path',
+  ],
 ];
 
 describe('refuses', () => {
@@ -588,6 +596,14 @@ const OF_INITIAL_SYNC: readonly ApiErrorCode[] = [
   'snapshot_stale',
   'sync_too_soon',
 ];
+
+test('every code of the control topic is one of the API', () => {
+  const ofTopicOnly = ['config_unparseable'];
+
+  expect(CONFIG_PROBLEM_CODES.filter((code) => !API_ERROR_CODES.some((each) => each === code))).toEqual(
+    ofTopicOnly,
+  );
+});
 
 test('every code that can be answered is among these, and documented for the call that answers it', async () => {
   const folder = new URL('.', import.meta.url);

@@ -118,7 +118,7 @@ describe('creating', () => {
   });
 
   test('counts creations that come at once against the limit', async () => {
-    const api = anApi({ service: { replicationsPerDatamart: 3 } });
+    const api = anApi({ maxPerDatamart: 3 });
 
     const answers = await Promise.all(
       Array.from({ length: 8 }, () => api.call('POST', REPLICATIONS, { body: PUBSUB })),
