@@ -35,7 +35,6 @@ export const API_ERRORS = {
   invalid_name: { status: 400, meaning: 'name is no text of 1 to 255 characters' },
   invalid_version: { status: 400, meaning: 'version is not the number 1 or 2' },
   invalid_status: { status: 400, meaning: 'status is neither ACTIVE nor PAUSED' },
-  invalid_type: { status: 400, meaning: 'type is no text' },
   invalid_project_id: { status: 400, meaning: 'project_id is not of [a-z0-9.:-]{1,100}' },
   invalid_topic_id: { status: 400, meaning: 'topic_id is no short id of a Pub/Sub topic' },
   invalid_endpoint: { status: 400, meaning: 'endpoint is no regional host of Pub/Sub' },

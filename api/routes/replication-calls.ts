@@ -20,7 +20,6 @@ const RECORD_ERRORS: readonly ApiErrorCode[] = [
   'invalid_name',
   'invalid_version',
   'invalid_status',
-  'invalid_type',
   'invalid_project_id',
   'invalid_topic_id',
   'invalid_endpoint',

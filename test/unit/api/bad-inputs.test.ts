@@ -86,7 +86,7 @@ const ROWS: readonly Row[] = [
   ['4: no project', () => create({ ...PUBSUB, project_id: undefined }), 400, 'missing_field', 'project_id'],
   ['4: a name that is taken away', () => change({ name: null }), 400, 'missing_field', 'name'],
   ['5: a type that is none', () => create({ ...PUBSUB, type: 'KAFKA' }), 400, 'unsupported_type', 'type'],
-  ['5: a type of another kind', () => create({ ...PUBSUB, type: {} }), 400, 'invalid_type', 'type'],
+  ['5: a type of another kind', () => create({ ...PUBSUB, type: {} }), 400, 'unsupported_type', 'type'],
   [
     '6: ACTIVE at the creation',
     () => create({ ...PUBSUB, status: 'ACTIVE' }),
