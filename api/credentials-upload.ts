@@ -40,7 +40,7 @@ export class CredentialsUpload {
       const sealer = this.#sealer();
       const withUpload = { ...config, credentialsUri: `sealed:${config.id}` };
       if (config.status === 'ACTIVE') await assertDestinationWorks(checker, withUpload, text);
-      const version = (state.credentials.versionOf(config.id) ?? 0) + 1;
+      const version = nextVersion(config.id, state);
       const sealed = sealer.seal({ datamartId, replicationId: config.id, version }, text);
       await confirmed(log.writeCredentials(config.id, sealed));
       return this.#named(config);
@@ -92,4 +92,9 @@ function textOf(file: Buffer): string {
   }
   if (text === '') throw new ApiError('missing_file', 'the file is empty', { field: 'file' });
   return text;
+}
+
+/** Above all that was ever judged: a failure of earlier credentials must not count against these. */
+function nextVersion(id: string, { credentials, status }: ControlState): number {
+  return Math.max(credentials.versionOf(id) ?? 0, status.verdict(id)?.credentialsVersion ?? 0) + 1;
 }

@@ -51,9 +51,17 @@ export class FileCredentialsWatch implements CredentialsResolver {
 
   /** As the resolver that it was made with. */
   async resolve(request: CredentialsRequest, signal: AbortSignal): Promise<ResolvedCredentials> {
-    const credentials = await this.#options.credentials.resolve(request, signal);
-    if (schemeOf(request.uri) === 'file') this.#note(request.uri, credentials.fingerprint);
-    return credentials;
+    const isFile = schemeOf(request.uri) === 'file';
+    try {
+      const credentials = await this.#options.credentials.resolve(request, signal);
+      if (isFile) this.#note(request.uri, credentials.fingerprint);
+      return credentials;
+    } catch (error) {
+      // When it appears, that is a change.
+      if (isFile && !this.#lastRead.has(request.uri))
+        this.#lastRead.set(request.uri, { fingerprint: null, isUnreadable: false });
+      throw error;
+    }
   }
 
   /** Looks every 30 s until `signal` aborts. Never rejects. */
@@ -93,9 +101,10 @@ export class FileCredentialsWatch implements CredentialsResolver {
 
   #note(uri: string, fingerprint: string): void {
     this.#unused.delete(uri);
-    const last = this.#lastRead.get(uri)?.fingerprint ?? fingerprint;
+    const last = this.#lastRead.get(uri);
     this.#lastRead.set(uri, { fingerprint, isUnreadable: false });
-    if (last !== fingerprint) this.#options.onChanged(uri);
+    // One that could never be read before has appeared.
+    if (last && last.fingerprint !== fingerprint) this.#options.onChanged(uri);
   }
 
   #noteUnreadable({ uri, replicationId }: CredentialsRequest, error: unknown): void {

@@ -164,3 +164,12 @@ test('passes a failed opening on, and looks no more once it is stopped', async (
   await watched.clock.advance(90_000);
   expect(watched.reads).toBe(0);
 });
+
+test('a file that was not there when it was wanted, and appears, is a change', async () => {
+  const watched = new Watched();
+  await expect(watched.open('file:late.json')).rejects.toThrow('it isn');
+  watched.inUse.push({ uri: 'file:late.json', replicationId: '80', datamartId: '1649' });
+  watched.files.set('file:late.json', 'there by now');
+  await watched.clock.advance(30_000);
+  expect(watched.changed).toEqual(['file:late.json']);
+});
