@@ -3,6 +3,7 @@ import { ReplicationTable } from '../../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../../schemas/record-decoder.ts';
+import type { CredentialsResolver } from '../../sinks/credentials.ts';
 import { SinkRegistry } from '../../sinks/registry.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import { ReplicationApplication } from '../../streams/application.ts';
@@ -15,8 +16,8 @@ import { ManualClock, settle } from './manual-clock.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
 export const MUTATIONS = 'datamart-mutations';
-const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
-const CONFIG = { topic: 'replication-config', partition: 0 };
+export const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
+export const CONFIG = { topic: 'replication-config', partition: 0 };
 export const STATUS = { topic: 'replication-status', partition: 0 };
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
@@ -47,6 +48,8 @@ interface DriverOptions {
   readonly kafka?: InMemoryKafka;
   readonly clock?: ManualClock;
   readonly sinks?: ScriptedSinks;
+  readonly resolver?: CredentialsResolver;
+  readonly startFrom?: 'earliest' | 'latest';
   /** Default: every topic is there, the mutation topic with 4 partitions. */
   readonly checkTopics?: ConstructorParameters<typeof ReplicationApplication>[0]['checkTopics'];
 }
@@ -71,9 +74,10 @@ export class TopologyTestDriver {
     this.sinks = options.sinks ?? new ScriptedSinks();
     const { port, member } = this.kafka.instance();
     this.member = member;
-    const registry = new SinkRegistry([this.#mortal(this.sinks.adapter)]);
+    const adapter = { ...this.sinks.adapter, credentials: 'optional' as const };
+    const registry = new SinkRegistry([this.#mortal(adapter)]);
     this.table = new ReplicationTable({
-      types: new Map([[this.sinks.adapter.type, this.sinks.adapter]]),
+      types: new Map([[adapter.type, adapter]]),
       checkCredentialsUri: () => null,
     });
     const schemas = options.schemas ?? {
@@ -96,7 +100,7 @@ export class TopologyTestDriver {
         windowBytes: 32 * 1024 * 1024,
         detachAfterMs: 30_000,
       },
-      startFrom: 'earliest',
+      startFrom: options.startFrom ?? 'earliest',
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
@@ -109,7 +113,9 @@ export class TopologyTestDriver {
       },
       sinks: registry,
       sealedCredentials: this.credentials,
-      credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
+      credentials: options.resolver ?? {
+        resolve: () => Promise.reject(new Error('no credentials in this test')),
+      },
       checkTopics:
         options.checkTopics ??
         (() => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) })),
