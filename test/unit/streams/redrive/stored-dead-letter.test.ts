@@ -9,7 +9,14 @@ import {
   type StoredDeadLetter,
 } from '../../../../streams/redrive/stored-dead-letter.ts';
 
-const ALL: DeadLetterFilter = { replicationId: null, reason: null, since: null, until: null, topic: null };
+const ALL: DeadLetterFilter = {
+  datamartId: null,
+  replicationId: null,
+  reason: null,
+  since: null,
+  until: null,
+  topic: null,
+};
 
 function aLetter(changes: Partial<Parameters<typeof deadLetter>[1]> = {}, time = 5_000): StoredDeadLetter {
   const original = { offset: 7, timestamp: 1_000, key: null, value: Buffer.from('x'), headers: {} };
