@@ -3,10 +3,11 @@ import { ReplicationTable } from '../../processors/replication-table.ts';
 import { SchemaCache } from '../../schemas/schema-cache.ts';
 import { SinkRegistry } from '../../sinks/registry.ts';
 import { deadLetter, type DeadLetterCause } from '../../streams/dead-letters.ts';
+import type { DeadLetterFilter } from '../../streams/redrive/stored-dead-letter.ts';
 import type { TopicAdmin } from '../../streams/topics/topic-admin-port.ts';
 import { InMemoryKafka } from './in-memory-kafka.ts';
 import { ManualClock, settle } from './manual-clock.ts';
-import { ScriptedSinks } from './scripted-sink.ts';
+import { scriptedRecord, ScriptedSinks } from './scripted-sink.ts';
 import { silentLogger } from './silent-logger.ts';
 
 export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
@@ -18,6 +19,16 @@ const STORED = 2;
 export const TOPICS = loadSettings({ env: {}, flags: {}, readFile: () => '' }).topics;
 export const MUTATIONS = 'datamart-mutations';
 const SNAPSHOT = 'datamart-snapshot';
+
+/** Selects every dead letter. */
+export const ALL_LETTERS: DeadLetterFilter = {
+  datamartId: null,
+  replicationId: null,
+  reason: null,
+  since: null,
+  until: null,
+  topic: null,
+};
 
 export interface Burial extends Partial<DeadLetterCause> {
   readonly value?: Buffer | null;
@@ -80,18 +91,10 @@ export class BuriedLetters {
     close: async () => undefined,
   });
 
-  /** Puts a record of a replication into the table. */
-  configure(id: string, fields: Record<string, unknown> = {}): void {
-    const record = {
-      id,
-      datamart_id: '1649',
-      type: 'SCRIPTED',
-      target: id,
-      status: 'ACTIVE',
-      version: 1,
-      ...fields,
-    };
-    this.parts.replications.apply(id, Buffer.from(JSON.stringify(record)), this.#controlOffset, 0);
+  /** The table takes a record of a replication; null deletes it. */
+  configure(id: string, fields: Record<string, unknown> | null = {}): void {
+    const value = fields && scriptedRecord(id, fields);
+    this.parts.replications.apply(id, value, this.#controlOffset, 0);
     this.#controlOffset += 1;
   }
 

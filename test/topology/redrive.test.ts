@@ -10,6 +10,7 @@ import { SinkError } from '../../sinks/sink.ts';
 import { DeadLetterLog } from '../../streams/redrive/dead-letter-log.ts';
 import { RedriveLedger, type LedgerEntry } from '../../streams/redrive/redrive-ledger.ts';
 import {
+  ALL_LETTERS,
   BuriedLetters,
   mutation,
   MUTATIONS,
@@ -61,7 +62,7 @@ async function redrive({
   ...given
 }: RunOptions = {}): Promise<Result> {
   const options: DeadLettersRedriveOptions = {
-    filter: { datamartId: null, replicationId: null, reason: null, since: null, until: null, topic: null },
+    filter: ALL_LETTERS,
     limit: null,
     isForced: true,
     isDryRun: false,
@@ -348,16 +349,8 @@ describe('the list', () => {
     const { clock, random, partitionReader } = letters.parts;
     const place = { topic: TOPICS.deadLetters, partitions: 2 };
     const log = new DeadLetterLog({ ...place, reader: partitionReader(), clock, random });
-    const filter = {
-      datamartId: null,
-      replicationId: null,
-      reason: null,
-      since: null,
-      until: null,
-      topic: null,
-    };
     const ports = { log, out, errors, now: () => letters.clock.now() };
-    await runDeadLettersList({ filter, limit, isJson }, ports, new AbortController().signal);
+    await runDeadLettersList({ filter: ALL_LETTERS, limit, isJson }, ports, new AbortController().signal);
     return out.text;
   }
 
