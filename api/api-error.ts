@@ -111,7 +111,10 @@ export const API_ERRORS = {
   headers_too_large: { status: 431, meaning: 'address and headers are longer than 16 KiB' },
   internal_error: { status: 500, meaning: 'a defect of this program; the log knows error_id' },
   not_implemented: { status: 501, meaning: 'this release doesn’t serve the call' },
-  not_ready: { status: 503, meaning: 'the tables aren’t read to their end; try again' },
+  not_ready: {
+    status: 503,
+    meaning: 'the tables or dead letters can’t be read, or another redrive is at work; try again',
+  },
   credentials_key_missing: { status: 503, meaning: 'CREDENTIALS_KEY isn’t set on this instance' },
   write_not_confirmed: { status: 504, meaning: 'the write wasn’t seen within 10 s; it may still happen' },
 } as const satisfies Readonly<Record<string, ErrorKind>>;

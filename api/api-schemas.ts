@@ -240,7 +240,10 @@ export const API_SCHEMAS = {
     type: 'object',
     properties: {
       dry_run: { type: 'boolean' },
-      complete: { type: 'boolean', description: 'false: it took too long; call again for the rest' },
+      complete: {
+        type: 'boolean',
+        description: 'false: more match than limit, or it took too long; call again for the rest',
+      },
       results: {
         type: 'object',
         additionalProperties: { type: 'integer' },

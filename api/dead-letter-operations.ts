@@ -41,7 +41,10 @@ export interface RedriveRequest extends DeadLetterSelection {
   readonly limit: number;
 }
 
-/** The dead letters of one replication. Implemented over the dead-letter topic. */
+/**
+ * The dead letters of one replication. Implemented over the dead-letter topic. Both reject with an `ApiError`:
+ * `not_ready` when Kafka can't be read, in time or at all, or another redrive is at work.
+ */
 export interface DeadLetterOperations {
   /** The newest first. Only letters that name the replication, and this datamart or none. */
   list(
@@ -50,8 +53,9 @@ export interface DeadLetterOperations {
     signal: AbortSignal,
   ): Promise<{ readonly letters: readonly DeadLetterResource[]; readonly total: number }>;
   /**
-   * Sends dead letters again. Resolves with how many had which result (`sent`, `superseded`, …), also when `signal` has
-   * aborted before all were through: what was sent by then is noted, and counted.
+   * Sends dead letters again, those that none has sent. Resolves with how many had which result (`sent`, `superseded`,
+   * …), also when `signal` has aborted before all were through: what was sent by then is noted, and counted. It isn't
+   * complete either when more than `limit` match.
    */
   redrive(
     request: RedriveRequest,

@@ -23,6 +23,7 @@ export const DEAD_LETTER_REASON_CHOICES: readonly string[] = DEAD_LETTER_REASONS
 
 export function filterOf({ replicationId, reason, since, until, topic }: DeadLetterFlags): DeadLetterFilter {
   return {
+    datamartId: null,
     replicationId: replicationId ?? null,
     reason: reason ?? null,
     since: since ?? null,

@@ -1,13 +1,8 @@
 import type { DeadLetterLog } from '../streams/redrive/dead-letter-log.ts';
+import { selectLetters, type LetterSelectionOptions } from '../streams/redrive/letter-selection.ts';
 import type { RedriveLedger } from '../streams/redrive/redrive-ledger.ts';
 import type { Redrive, RedriveContext, RedriveEvent, RedriveOutcome } from '../streams/redrive/redrive.ts';
-import {
-  inSourceOrder,
-  isSelected,
-  type DeadLetterFilter,
-  type LetterPlace,
-  type LetterSource,
-} from '../streams/redrive/stored-dead-letter.ts';
+import type { DeadLetterFilter, LetterPlace, LetterSource } from '../streams/redrive/stored-dead-letter.ts';
 import { ProgressLine } from './progress-line.ts';
 import { NOT_SENT, outcomeWords } from './redrive-words.ts';
 import { safeName, safeText } from './safe-text.ts';
@@ -53,7 +48,7 @@ export async function runDeadLettersRedrive(
   signal: AbortSignal,
 ): Promise<number> {
   const { out, errors, ledger, confirm } = ports;
-  const letters = await selectLetters(options, ports, signal);
+  const letters = await select(options, ports, signal);
   if (signal.aborted) return stopped(ports, 0, letters.length);
   if (letters.length > 0 && confirm && !options.isDryRun) {
     const names = new Set(letters.map(({ replicationId }) => replicationId ?? 'all that want them'));
@@ -83,44 +78,19 @@ export async function runDeadLettersRedrive(
   return run.exitCode;
 }
 
-/** Reads the whole topic and keeps what is selected, in the order in which it is sent. */
-async function selectLetters(
+/** Selects the letters, and shows how far that is. */
+async function select(
   { filter, limit, isAgain }: DeadLettersRedriveOptions,
   { log, errors, now, ledger }: DeadLettersRedrivePorts,
   signal: AbortSignal,
 ): Promise<readonly LetterPlace[]> {
   const progress = new ProgressLine({ errors, now, isPlainToo: false });
-  const letters: LetterPlace[] = [];
-  const names = new Map<string, string>();
-  const one = (name: string): string => {
-    const known = names.get(name);
-    if (known === undefined) names.set(name, name);
-    return known ?? name;
+  const onProgress: LetterSelectionOptions['onProgress'] = ({ read, total, matched }) => {
+    progress.maybeShow(() => `reading the dead letters: ${read} of ${total}, ${matched} match`);
   };
-  await log.scan(
-    (letter) => {
-      if (!isSelected(letter, filter)) return;
-      const { partition, offset, source, reason, replicationId } = letter;
-      letters.push({
-        partition,
-        offset,
-        source: { ...source, topic: one(source.topic) },
-        reason: one(reason),
-        replicationId: replicationId === null ? null : one(replicationId),
-      });
-    },
-    () => undefined,
-    ({ read, total }) => {
-      progress.maybeShow(() => `reading the dead letters: ${read} of ${total}, ${letters.length} match`);
-    },
-    signal,
-  );
+  const { letters } = await selectLetters({ log, ledger, filter, limit, isAgain, onProgress }, signal);
   progress.clear();
-  const ordered = inSourceOrder(letters);
-  if (limit === null) return ordered;
-  const isNew = ({ replicationId, source }: LetterPlace): boolean =>
-    replicationId === null || isAgain || !ledger.has(replicationId, source);
-  return ordered.filter(isNew).slice(0, limit);
+  return letters;
 }
 
 async function forget(ledger: RedriveLedger, letters: readonly LetterPlace[]): Promise<void> {

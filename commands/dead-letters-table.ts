@@ -1,20 +1,29 @@
+import type { DeadLetterResource } from '../api/dead-letter-operations.ts';
+import type { StoredDeadLetter } from '../streams/redrive/stored-dead-letter.ts';
+import { safeName, safeText } from './safe-text.ts';
 import { textTable } from './text-output.ts';
 
-/** A dead letter as JSON, the API's as well: its texts are safe to show, offsets are texts, times ms since 1970 UTC. */
-export interface DeadLetterRow {
-  readonly time: number;
-  readonly reason: string;
-  readonly code: string | null;
-  readonly replication_id: string | null;
-  readonly datamart_id: string | null;
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: string;
-  readonly schema_id: number | null;
-  readonly truncated: boolean;
-  readonly detail: string;
-  readonly dead_letter_partition: number;
-  readonly dead_letter_offset: string;
+/** A dead letter as JSON, as the API answers it: its texts are safe to show. */
+export type DeadLetterRow = DeadLetterResource;
+
+/** Offsets are texts, as in every JSON of this program. */
+export function deadLetterRow(letter: StoredDeadLetter): DeadLetterRow {
+  const { source } = letter;
+  return {
+    time: letter.time,
+    reason: safeName(letter.reason),
+    code: letter.code === null ? null : safeName(letter.code),
+    replication_id: letter.replicationId === null ? null : safeName(letter.replicationId),
+    datamart_id: letter.datamartId === null ? null : safeName(letter.datamartId),
+    topic: safeName(source.topic),
+    partition: source.partition,
+    offset: String(source.offset),
+    schema_id: letter.schemaId,
+    truncated: letter.isTruncated,
+    detail: safeText(letter.detail),
+    dead_letter_partition: letter.partition,
+    dead_letter_offset: String(letter.offset),
+  };
 }
 
 /** One line a dead letter; `selected` is how many there are in all. */

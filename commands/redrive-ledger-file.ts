@@ -2,6 +2,11 @@ import { mkdir, open, readFile, rm, truncate, type FileHandle } from 'node:fs/pr
 import path from 'node:path';
 import type { LedgerEntry, LedgerStore } from '../streams/redrive/redrive-ledger.ts';
 
+/** Another process notes its progress in the file. */
+export class LedgerInUseError extends Error {
+  override readonly name = 'LedgerInUseError';
+}
+
 const VERSION = 1;
 const NEWLINE = 0x0a;
 
@@ -29,7 +34,7 @@ export class LedgerFile implements LedgerStore, AsyncDisposable {
     this.#entries = entries;
   }
 
-  /** Rejects when another process uses the file, or it can't be read or made. */
+  /** Rejects with a `LedgerInUseError` when another process uses the file; also when it can't be read or made. */
   static async open(file: string): Promise<LedgerFile> {
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
     await lock(file);
@@ -79,7 +84,7 @@ async function lock(file: string): Promise<void> {
     }
     const owner = Number(await readFile(lockOf(file), 'utf8').catch(() => ''));
     if (attempt > 0 || isOther(owner))
-      throw new Error(
+      throw new LedgerInUseError(
         `another redrive, process ${owner}, is at work with ${file}; if there is none, delete ${lockOf(file)}`,
       );
     await rm(lockOf(file), { force: true });

@@ -1,12 +1,15 @@
 import type { Logging } from '../config/logging.ts';
 import type { Settings } from '../config/settings.ts';
+import { systemClock } from '../streams/clock.ts';
+import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
+import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { ApiInstance } from './api-instance.ts';
 import { openControlPlane } from './control-plane.ts';
 import { deadLetterOperations } from './dead-letter-operations.ts';
 import { openHttpServers, openTokens } from './http-servers.ts';
 import type { Instance } from './instance.ts';
-import { composeProcessor, type ProcessorEnvironment } from './processor.ts';
+import { composeProcessor, openCredentials, type ProcessorEnvironment } from './processor.ts';
 import type { StopSignal } from './stop-signal.ts';
 import { listenForUncaughtErrors, type UncaughtErrorSource } from './uncaught-errors.ts';
 
@@ -60,6 +63,19 @@ export async function runStart(
     schemas,
     checksDestinations: true,
   });
+  await using deadLetters = deadLetterOperations({
+    settings,
+    env,
+    replications: control.tables.replications,
+    sinks,
+    credentials: openCredentials(settings, control.tables.credentials),
+    schemas,
+    partitionReader: () => kafkajsPort(settings.kafka, logger).partitionReader(),
+    topicAdmin: () => kafkajsTopicAdmin(settings.kafka, logger),
+    clock: systemClock,
+    random: Math.random,
+    logger,
+  });
   const servers = await openHttpServers({
     settings: settings.http,
     ops: {
@@ -68,13 +84,7 @@ export async function runStart(
       metrics: () => metrics.scrape(),
       contentType: metrics.contentType,
     },
-    api: settings.roles.includes('api')
-      ? {
-          replications: plane.operations,
-          deadLetters: deadLetterOperations(settings, instance),
-          tokens,
-        }
-      : null,
+    api: settings.roles.includes('api') ? { replications: plane.operations, deadLetters, tokens } : null,
     logger,
   });
   try {

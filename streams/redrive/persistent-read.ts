@@ -3,6 +3,11 @@ import { sleep, type Clock } from '../clock.ts';
 
 const READ_TRIES = 6;
 
+/** A topic couldn't be read, in several tries. */
+export class TopicReadError extends Error {
+  override readonly name = 'TopicReadError';
+}
+
 export interface PersistentReadOptions {
   readonly topic: string;
   readonly clock: Clock;
@@ -10,7 +15,7 @@ export interface PersistentReadOptions {
   readonly signal: AbortSignal;
 }
 
-/** Tries a read again with backoff, a few times. Rejects with the topic's name and the last reason. */
+/** Tries a read again with backoff, a few times. Rejects with a `TopicReadError`: the topic and the last reason. */
 export async function readPersistently<Value>(
   { topic, clock, random, signal }: PersistentReadOptions,
   read: () => Promise<Value>,
@@ -21,7 +26,7 @@ export async function readPersistently<Value>(
     } catch (error) {
       if (attempt + 1 >= READ_TRIES || signal.aborted) {
         const reason = error instanceof Error ? error.message : String(error);
-        throw new Error(`reading ${topic}: ${reason}`, { cause: error });
+        throw new TopicReadError(`reading ${topic}: ${reason}`, { cause: error });
       }
       await sleep(clock, backoffMs(attempt, false, random), signal);
     }

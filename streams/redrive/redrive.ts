@@ -8,6 +8,7 @@ import { backoffMs, type Random } from '../backoff.ts';
 import { sleep, type Clock } from '../clock.ts';
 import type { Destinations } from '../destinations.ts';
 import type { ConsumedRecord } from '../kafka-port.ts';
+import { identityOf } from '../replication-identity.ts';
 import type { SchemaLoader } from '../schema-loader.ts';
 import { SegmentPool } from '../segment-pool.ts';
 import { Segment } from '../segment.ts';
@@ -80,6 +81,11 @@ const WINDOW_LETTERS = 20_000;
 const SEGMENT_BYTES = 1024 * 1024;
 const SCHEMA_TRIES = 5;
 
+/** Whether a letter can be decoded isn't known: its schema can't be asked for. */
+export class SchemaUnavailableError extends Error {
+  override readonly name = 'SchemaUnavailableError';
+}
+
 /** What the snapshot is asked about a letter. */
 interface WatchedDocument {
   readonly key: string;
@@ -120,7 +126,10 @@ export class Redrive {
     return this.#ended;
   }
 
-  /** Resolves when all were told of in `onEvent`, or `signal` has aborted and nothing is in flight. */
+  /**
+   * Resolves when all were told of in `onEvent`, or `signal` has aborted and nothing is in flight. Rejects with a
+   * `TopicReadError` or a `SchemaUnavailableError`, or when what was sent can't be noted.
+   */
   async run(letters: readonly LetterPlace[], signal: AbortSignal): Promise<void> {
     this.#signal = signal;
     for (const window of windowsOf(letters)) {
@@ -265,7 +274,8 @@ export class Redrive {
         refresh: async () => snapshot?.refresh(),
         maySend: (i) => {
           const now = table.get(config.id);
-          if (!now) settle(i, 'unknown_replication');
+          // One that was deleted and made anew has another destination.
+          if (!now || identityOf(now) !== identityOf(config)) settle(i, 'unknown_replication');
           else if (now.status === 'PAUSED') settle(i, 'paused');
           const entry = entries[i];
           if (entry && this.#verdict(entry.letter, entry.document) !== 'newest') settle(i, 'superseded');
@@ -305,7 +315,7 @@ export class Redrive {
       if (status !== 'schema_needed') return status;
       const load = await schemas.load(topology.schemaId, this.#signal);
       const isHopeless = load.status === 'unavailable' && attempt === SCHEMA_TRIES;
-      if (load.status === 'unconfigured' || isHopeless) throw new Error(load.detail);
+      if (load.status === 'unconfigured' || isHopeless) throw new SchemaUnavailableError(load.detail);
       if (load.status === 'unavailable') await sleep(clock, backoffMs(attempt, false, random), this.#signal);
     }
   }

@@ -32,6 +32,8 @@ export interface StoredDeadLetter extends LetterPlace {
 
 /** Which dead letters are meant; what is null or absent selects all. */
 export interface DeadLetterFilter {
+  /** Those that name this datamart, or none. */
+  readonly datamartId: string | null;
   readonly replicationId: string | null;
   readonly reason: string | null;
   /** Stored at this time or later, in ms. */
@@ -68,8 +70,9 @@ export function readDeadLetter(partition: number, record: ConsumedRecord): Store
 }
 
 export function isSelected(letter: StoredDeadLetter, filter: DeadLetterFilter): boolean {
-  const { replicationId, reason, since, until, topic } = filter;
+  const { datamartId, replicationId, reason, since, until, topic } = filter;
   return (
+    (datamartId === null || letter.datamartId === null || letter.datamartId === datamartId) &&
     (replicationId === null || letter.replicationId === replicationId) &&
     (reason === null || letter.reason === reason) &&
     (since === null || letter.time >= since) &&
@@ -95,6 +98,13 @@ export function inSourceOrder<Letter extends LetterPlace>(letters: readonly Lett
     const before = sorted[i - 1];
     return !before || !isSameLetter(before, letter);
   });
+}
+
+/** The order of a list: by when they were stored, the last one first. */
+export function newestFirst(letters: readonly StoredDeadLetter[]): StoredDeadLetter[] {
+  return [...letters].sort(
+    (a, b) => b.time - a.time || b.source.partition - a.source.partition || b.source.offset - a.source.offset,
+  );
 }
 
 function isSameLetter(a: LetterPlace, b: LetterPlace): boolean {

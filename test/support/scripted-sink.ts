@@ -7,6 +7,12 @@ import {
   type SinkAdapter,
 } from '../../sinks/sink.ts';
 
+/** The record of an ACTIVE replication that delivers to `received(id)`, with these fields over it. */
+export function scriptedRecord(id: string, fields: Readonly<Record<string, unknown>> = {}): Buffer {
+  const record = { id, datamart_id: '1649', type: 'SCRIPTED', target: id, status: 'ACTIVE', version: 1 };
+  return Buffer.from(JSON.stringify({ ...record, ...fields }));
+}
+
 /** One request as the sink saw it. */
 export interface SeenRequest {
   readonly replication: string;

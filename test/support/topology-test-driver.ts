@@ -13,7 +13,7 @@ import { EngineMetrics } from '../../streams/metrics.ts';
 import type { SchemaLoader } from '../../streams/schema-loader.ts';
 import { InMemoryKafka, type InMemoryMember } from './in-memory-kafka.ts';
 import { ManualClock, settle } from './manual-clock.ts';
-import { ScriptedSinks } from './scripted-sink.ts';
+import { scriptedRecord, ScriptedSinks } from './scripted-sink.ts';
 
 export const MUTATIONS = 'datamart-mutations';
 export const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
@@ -139,16 +139,7 @@ export class TopologyTestDriver {
 
   /** Writes a record to the control topic and lets the table follow. */
   async configure(id: string, fields: Record<string, unknown> | null): Promise<void> {
-    const record = fields && {
-      id,
-      datamart_id: '1649',
-      type: 'SCRIPTED',
-      target: id,
-      status: 'ACTIVE',
-      version: 1,
-      ...fields,
-    };
-    this.kafka.append(CONFIG, { key: Buffer.from(id), value: record && Buffer.from(JSON.stringify(record)) });
+    this.kafka.append(CONFIG, { key: Buffer.from(id), value: fields && scriptedRecord(id, fields) });
     await this.clock.advance(300);
   }
 

@@ -1,43 +1,27 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import { DeadLetterTopics } from '../../commands/dead-letter-topics.ts';
 import { runDeadLettersList } from '../../commands/dead-letters-list.ts';
 import {
   runDeadLettersRedrive,
   type DeadLettersRedriveOptions,
 } from '../../commands/dead-letters-redrive.ts';
-import { ReplicationTable } from '../../processors/replication-table.ts';
-import { Topology } from '../../processors/topology.ts';
-import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
-import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
-import { RecordDecoder } from '../../schemas/record-decoder.ts';
-import { SinkRegistry } from '../../sinks/registry.ts';
+import { OpenedRedrive } from '../../commands/opened-redrive.ts';
 import { SinkError } from '../../sinks/sink.ts';
-import { deadLetter, type DeadLetterCause } from '../../streams/dead-letters.ts';
-import { Destinations } from '../../streams/destinations.ts';
-import type { Logger } from '../../streams/logger.ts';
-import { EngineMetrics } from '../../streams/metrics.ts';
 import { DeadLetterLog } from '../../streams/redrive/dead-letter-log.ts';
 import { RedriveLedger, type LedgerEntry } from '../../streams/redrive/redrive-ledger.ts';
-import { Redrive } from '../../streams/redrive/redrive.ts';
-import { KafkaSnapshotView } from '../../streams/redrive/snapshot-view.ts';
-import { InMemoryKafka } from '../support/in-memory-kafka.ts';
-import { ManualClock, settle } from '../support/manual-clock.ts';
-import { rejected, ScriptedSinks, unavailable } from '../support/scripted-sink.ts';
+import {
+  ALL_LETTERS,
+  BuriedLetters,
+  mutation,
+  MUTATIONS,
+  operation,
+  TOPICS,
+  USER,
+  type Burial,
+} from '../support/buried-letters.ts';
+import { rejected, unavailable, type ScriptedSinks } from '../support/scripted-sink.ts';
 
 /* The real redrive, topology, destinations and ledger, over Kafka, sinks and a clock in memory. */
-
-const DEAD = 'replication-dead-letters';
-const MUTATIONS = 'datamart-mutations';
-const SNAPSHOT = 'datamart-snapshot';
-const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
-const TS = 1_676_627_112_685;
-
-const SILENT: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => SILENT,
-};
 
 class Output {
   text = '';
@@ -56,94 +40,21 @@ interface Result {
   readonly errors: string;
 }
 
-let clock: ManualClock;
-let kafka: InMemoryKafka;
+let letters: BuriedLetters;
 let sinks: ScriptedSinks;
-let table: ReplicationTable;
 let entries: LedgerEntry[];
-let controlOffset: number;
 
 beforeEach(() => {
-  clock = new ManualClock();
-  kafka = new InMemoryKafka(clock);
-  sinks = new ScriptedSinks();
-  table = new ReplicationTable({
-    types: new Map([[sinks.adapter.type, sinks.adapter]]),
-    checkCredentialsUri: () => null,
-  });
+  letters = new BuriedLetters();
+  sinks = letters.sinks;
   entries = [];
-  controlOffset = 0;
 });
 
-function configure(id: string, fields: Record<string, unknown> = {}): void {
-  const record = {
-    id,
-    datamart_id: '1649',
-    type: 'SCRIPTED',
-    target: id,
-    status: 'ACTIVE',
-    version: 1,
-    ...fields,
-  };
-  table.apply(id, Buffer.from(JSON.stringify(record)), controlOffset, 0);
-  controlOffset += 1;
-}
-
-function mutation(n: number, fields: Record<string, unknown> = {}): Buffer {
-  const record = {
-    datamart_id: 1649,
-    user_point_id: USER,
-    ts: TS,
-    op: 'UPDATE',
-    doc_type: 'UserActivity',
-    user_activity_id: `a${n}`,
-    value: { $n: n },
-    ...fields,
-  };
-  return Buffer.from(JSON.stringify(record));
-}
-
-function operation(n: number): string {
-  return `{"ts":${TS},"doc_type":"UserActivity","doc_id":"${USER}:a${n}","op":"UPDATE","value":{"$n":${n}}}`;
-}
-
-/** A dead letter of the mutation `n` at offset `n` of a source partition. */
-function bury(
-  n: number,
-  {
-    value = mutation(n),
-    partition = 0,
-    stored = 0,
-    ...cause
-  }: Partial<DeadLetterCause> & { value?: Buffer | null; stored?: number } = {},
-): void {
-  const record = { offset: n, timestamp: n + 1, key: Buffer.from(USER), value, headers: {} };
-  const why = {
-    reason: 'rejected' as const,
-    detail: 'refused',
-    topic: MUTATIONS,
-    partition,
-    offset: n,
-    ...cause,
-  };
-  const letter = deadLetter(record, why, clock.now(), value === null);
-  kafka.append({ topic: DEAD, partition: stored }, { timestamp: n + 1, ...letter });
-}
-
-function inSnapshot(n: number, offset: number): void {
-  kafka.append(
-    { topic: SNAPSHOT, partition: 0 },
-    {
-      key: Buffer.from(`1649/UserActivity/${USER}:a${n}`),
-      value: mutation(n),
-      headers: { source: Buffer.from(`00001-0-${String(offset).padStart(20, '0')}`) },
-    },
-  );
-}
+const configure = (id: string, fields?: Record<string, unknown>): void => letters.configure(id, fields);
+const bury = (n: number, burial?: Burial): void => letters.bury(n, burial);
 
 interface RunOptions extends Partial<DeadLettersRedriveOptions> {
   readonly signal?: AbortSignal;
-  readonly withSnapshot?: boolean;
 }
 
 async function redrive({
@@ -151,7 +62,7 @@ async function redrive({
   ...given
 }: RunOptions = {}): Promise<Result> {
   const options: DeadLettersRedriveOptions = {
-    filter: { replicationId: null, reason: null, since: null, until: null, topic: null },
+    filter: ALL_LETTERS,
     limit: null,
     isForced: true,
     isDryRun: false,
@@ -160,67 +71,32 @@ async function redrive({
     ...given,
   };
   const [out, errors] = [new Output(), new Output()];
-  const reader = kafka.instance().port.partitionReader();
-  const shared = { clock, random: () => 0.5, logger: SILENT };
-  const schemas = {
-    get: () => 'unknown' as const,
-    load: () => Promise.resolve({ status: 'unknown' as const, detail: '' }),
-  };
-  const destinations = new Destinations(new SinkRegistry([sinks.adapter]), {
-    ...shared,
-    metrics: new EngineMetrics(),
-    credentials: { resolve: () => Promise.reject(new Error('no credentials in this test')) },
-    isActivated: () => true,
-    onFault: () => undefined,
-  });
-  const log = new DeadLetterLog({ ...shared, topic: DEAD, partitions: 2, reader });
+  const topics = await DeadLetterTopics.describe(TOPICS, letters.topicAdmin);
+  await using opened = new OpenedRedrive(letters.parts, topics);
   const ledger = await RedriveLedger.open({
     load: () => Promise.resolve([...entries]),
     append: async (entry) => {
       entries.push(entry);
     },
   });
-  const running = runDeadLettersRedrive(
-    options,
-    {
-      log,
-      ledger,
-      ledgerPath: 'progress.jsonl',
-      out,
-      errors,
-      now: () => clock.now(),
-      confirm: null,
-      makeRedrive: (hooks) =>
-        new Redrive({
-          ...hooks,
-          ...shared,
-          log,
-          ledger,
-          table,
-          schemas,
-          destinations,
-          topology: new Topology(new RecordDecoder(schemas), table),
-          encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
-          snapshot: options.isForced
-            ? null
-            : new KafkaSnapshotView({ ...shared, reader, signal, topics: new Map([[MUTATIONS, SNAPSHOT]]) }),
-          partitionCount: () => 1,
-          isDryRun: options.isDryRun,
-        }),
-    },
-    signal,
+  const { isForced, isDryRun } = options;
+  const code = await letters.untilOver(
+    runDeadLettersRedrive(
+      options,
+      {
+        log: opened.log,
+        ledger,
+        ledgerPath: 'progress.jsonl',
+        out,
+        errors,
+        now: () => letters.clock.now(),
+        confirm: null,
+        makeRedrive: (hooks) => opened.redrive({ ledger, isForced, isDryRun, hooks }, signal),
+      },
+      signal,
+    ),
   );
-  let isOver = false;
-  const over = running.finally(() => {
-    isOver = true;
-  });
-  over.catch(() => undefined);
-  while (!isOver) {
-    await settle();
-    if (!isOver) await clock.advance(1_000);
-  }
-  await destinations.close();
-  return { code: await running, out: out.text, errors: errors.text };
+  return { code, out: out.text, errors: errors.text };
 }
 
 const failing = (kind: 'retriable' | 'fatal', isAmbiguous = false) => ({
@@ -323,7 +199,7 @@ test('after an attempt whose outcome is open, newer letters wait until it can’
   const sentAt: number[] = [];
   // The request of both is halved, and what becomes of the first half is open.
   const answers = [rejected(), failing('retriable', true)];
-  sinks.script('80', () => answers[sentAt.push(clock.now()) - 1] ?? null);
+  sinks.script('80', () => answers[sentAt.push(letters.clock.now()) - 1] ?? null);
 
   const { code } = await redrive();
 
@@ -365,22 +241,22 @@ test('a destination that never answers well is given up after five minutes', asy
   configure('80');
   bury(1, { replicationId: '80' });
   sinks.script('80', () => failing('retriable'));
-  const startedAt = clock.now();
+  const startedAt = letters.clock.now();
 
   const { code } = await redrive();
 
   expect(code).toBe(1);
-  expect(clock.now() - startedAt).toBeGreaterThanOrEqual(300_000);
-  expect(clock.now() - startedAt).toBeLessThan(360_000);
+  expect(letters.clock.now() - startedAt).toBeGreaterThanOrEqual(300_000);
+  expect(letters.clock.now() - startedAt).toBeLessThan(360_000);
 });
 
 describe('without --force', () => {
   test('only what the snapshot still holds as the newest is sent', async () => {
     configure('80');
     for (const n of [1, 2, 3]) bury(n, { replicationId: '80' });
-    inSnapshot(1, 1);
-    inSnapshot(2, 2);
-    inSnapshot(2, 9);
+    letters.snapshot(1, 1);
+    letters.snapshot(2, 2);
+    letters.snapshot(2, 9);
 
     const { code, out } = await redrive({ isForced: false });
 
@@ -393,9 +269,9 @@ describe('without --force', () => {
   test('a newer mutation that comes while the destination is away supersedes', async () => {
     configure('80');
     bury(1, { replicationId: '80' });
-    inSnapshot(1, 1);
+    letters.snapshot(1, 1);
     sinks.script('80', () => {
-      inSnapshot(1, 8);
+      letters.snapshot(1, 8);
       return unavailable();
     });
 
@@ -410,9 +286,8 @@ describe('without --force', () => {
     configure('80');
     bury(1, { replicationId: '80' });
     bury(2, { replicationId: '80' });
-    const at = { topic: SNAPSHOT, partition: 0 };
-    kafka.append(at, { key: Buffer.from(`1649/UserActivity/${USER}:a1`), value: mutation(1) });
-    kafka.append(at, { key: Buffer.from(`1649/UserActivity/${USER}:a2`), value: null });
+    letters.snapshotRecord(1, mutation(1));
+    letters.snapshotRecord(2, null);
 
     await redrive({ isForced: false });
 
@@ -471,17 +346,17 @@ test('after a stop the same command goes on where it was, and nothing is lost or
 describe('the list', () => {
   async function list(isJson: boolean, limit: number | null = null): Promise<string> {
     const [out, errors] = [new Output(), new Output()];
-    const reader = kafka.instance().port.partitionReader();
-    const log = new DeadLetterLog({ topic: DEAD, partitions: 2, reader, clock, random: () => 0.5 });
-    const filter = { replicationId: null, reason: null, since: null, until: null, topic: null };
-    const ports = { log, out, errors, now: () => clock.now() };
-    await runDeadLettersList({ filter, limit, isJson }, ports, new AbortController().signal);
+    const { clock, random, partitionReader } = letters.parts;
+    const place = { topic: TOPICS.deadLetters, partitions: 2 };
+    const log = new DeadLetterLog({ ...place, reader: partitionReader(), clock, random });
+    const ports = { log, out, errors, now: () => letters.clock.now() };
+    await runDeadLettersList({ filter: ALL_LETTERS, limit, isJson }, ports, new AbortController().signal);
     return out.text;
   }
 
   test('shows a table with the sums, and nothing of key or payload', async () => {
     bury(1, { replicationId: '80', code: 'invalid_record', detail: `refused ${USER}` });
-    await clock.advance(1_000);
+    await letters.clock.advance(1_000);
     bury(2, { reason: 'unknown_op', stored: 1 });
 
     const text = await list(false);
@@ -494,7 +369,7 @@ describe('the list', () => {
 
   test('writes one JSON object a line, the newest with a limit', async () => {
     bury(1, { replicationId: '80' });
-    await clock.advance(1_000);
+    await letters.clock.advance(1_000);
     bury(2, { replicationId: '80', stored: 1 });
 
     const lines = (await list(true, 1)).trimEnd().split('\n');

@@ -8,8 +8,7 @@ import {
   type LetterPlace,
   type StoredDeadLetter,
 } from '../../../../streams/redrive/stored-dead-letter.ts';
-
-const ALL: DeadLetterFilter = { replicationId: null, reason: null, since: null, until: null, topic: null };
+import { ALL_LETTERS } from '../../../support/buried-letters.ts';
 
 function aLetter(changes: Partial<Parameters<typeof deadLetter>[1]> = {}, time = 5_000): StoredDeadLetter {
   const original = { offset: 7, timestamp: 1_000, key: null, value: Buffer.from('x'), headers: {} };
@@ -61,6 +60,8 @@ test.each([
 
 test.each<[Partial<DeadLetterFilter>, boolean]>([
   [{}, true],
+  [{ datamartId: '1649' }, true],
+  [{ datamartId: '164' }, false],
   [{ replicationId: '80' }, true],
   [{ replicationId: '8' }, false],
   [{ reason: 'rejected' }, true],
@@ -73,7 +74,13 @@ test.each<[Partial<DeadLetterFilter>, boolean]>([
   [{ topic: 'n' }, false],
   [{ replicationId: '80', topic: 'n' }, false],
 ])('selects by %j: %s', (filter, expected) => {
-  expect(isSelected(aLetter({ replicationId: '80' }), { ...ALL, ...filter })).toBe(expected);
+  expect(
+    isSelected(aLetter({ replicationId: '80', datamartId: '1649' }), { ...ALL_LETTERS, ...filter }),
+  ).toBe(expected);
+});
+
+test('one that names no datamart may be of any', () => {
+  expect(isSelected(aLetter(), { ...ALL_LETTERS, datamartId: '1649' })).toBe(true);
 });
 
 test('puts letters in the order of their source, and one that was stored twice only once', () => {
