@@ -86,8 +86,9 @@ class KafkaDeadLetters implements DeadLetterOperations, AsyncDisposable {
       newest.add(letter);
     };
     try {
+      until.throwIfAborted();
       const scanned = this.#lists.run('list', () => this.#scan(filterOf(selection), take, until));
-      // A broker that doesn't answer holds a read for longer than the caller waits.
+      // A scan that is cut off is no answer; a broker that is silent holds one for longer than the caller waits.
       await orAbort(scanned, until);
     } catch (error) {
       throw until.aborted ? outOfTime(error) : refusalOf(error);
@@ -132,8 +133,6 @@ class KafkaDeadLetters implements DeadLetterOperations, AsyncDisposable {
         () => undefined,
         signal,
       );
-      // What a scan that was cut off has found is no answer.
-      signal.throwIfAborted();
     } finally {
       await reader.close();
     }

@@ -168,6 +168,17 @@ describe('list', () => {
     });
   });
 
+  test('begins nothing when its time is over already, or after the end of the instance', async () => {
+    const operations = open();
+    const page = { firstResult: 0, maxResults: 1 };
+
+    await expect(operations.list(ALL, page, AbortSignal.abort())).rejects.toMatchObject({
+      code: 'not_ready',
+    });
+    await operations[Symbol.asyncDispose]();
+    await expect(operations.list(ALL, page, never)).rejects.toMatchObject({ code: 'not_ready' });
+  });
+
   test('is not ready without its topic, or while Kafka can’t be asked', async () => {
     const admin = letters.topicAdmin();
     const away = { ...admin, describeCluster: () => Promise.reject(new Error('no broker')) };
