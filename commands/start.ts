@@ -100,7 +100,8 @@ export async function runStart(
     if (!(error instanceof UncaughtError))
       logger.error({ error }, error instanceof Error ? error.message : 'the instance failed');
   }
-  await instance.close(exitCode === 0 ? settings.delivery.shutdownMs : 0);
+  const drainMs = exitCode === 0 ? settings.delivery.shutdownMs : 0;
+  await Promise.all([instance.close(drainMs), deadLetters[Symbol.asyncDispose]()]);
   await Promise.all(servers.map((server) => server.close()));
   return exitCode;
 }
