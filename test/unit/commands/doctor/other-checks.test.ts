@@ -248,7 +248,12 @@ describe('destinations', () => {
   });
 
   test('one that refuses has the reason class and the remedy', async () => {
-    const report = { ...good, code: 'permission_denied' as const, message: 'denied', remedy: 'grant the role' };
+    const report = {
+      ...good,
+      code: 'permission_denied' as const,
+      message: 'denied',
+      remedy: 'grant the role',
+    };
 
     expect(await checked({}, report)).toMatchObject([
       { result: 'failed', message: 'SCRIPTED: permission_denied: denied', remedy: 'grant the role' },
