@@ -169,8 +169,9 @@ export class Lanes {
     } else if (previous?.served instanceof ParkedLane) {
       served = new ParkedLane(kind, previous.served.lane);
     } else if (previous) {
+      // An activation that failed left no position; a pause begins one.
       const { position: at, sinceMs } = previous.served;
-      served = { kind, position: at, sinceMs };
+      if (at !== null || kind !== 'PAUSED') served = { kind, position: at, sinceMs };
     }
     this.#entries.set(identity, {
       config,

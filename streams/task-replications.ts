@@ -418,7 +418,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     const lane = this.#lanes.laneOf(config);
     if (lane) this.#catchUp.remove(lane);
     // The kind tells how it goes on: after an ERROR from where it stopped, also when it was paused in between.
-    const isStillError = this.#lanes.parkedOf(config)?.kind === 'ERROR';
+    const parked = this.#lanes.parkedOf(config);
+    const isStillError = parked?.kind === 'ERROR' && parked.position !== null;
     this.#lanes.park(config, isStillError ? 'ERROR' : kind, position);
     this.#fanOut.refresh(config.datamart);
     if (lane) this.#owner.commitSoon();

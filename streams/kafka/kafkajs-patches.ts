@@ -52,6 +52,7 @@ export function applyKafkajsPatches(): void {
   patchResponses();
   patchSilentConnections();
   patchOutOfRange();
+  patchLostPartitions();
   isApplied = true;
 }
 
@@ -157,6 +158,22 @@ function patchOutOfRange(): void {
     const offset = found?.partitions[0]?.offset;
     const resolved = this.resolvedOffsets[topic];
     if (offset !== undefined && resolved) resolved[partition] = offset;
+  };
+}
+
+/**
+ * kafkajs#1366: a batch that is handed over while another fetcher joins anew may be of a topic that the member has nothing
+ * of any more. Noting how far it was read is a TypeError then, which ends the consumer for good.
+ */
+function patchLostPartitions(): void {
+  const { prototype } = requireKafkajs('kafkajs/src/consumer/offsetManager') as {
+    prototype: OffsetManager & {
+      resolveOffset(at: { topic: string; partition: number; offset: string }): void;
+    };
+  };
+  const { resolveOffset } = prototype;
+  prototype.resolveOffset = function (at) {
+    if (this.resolvedOffsets[at.topic]) resolveOffset.call(this, at);
   };
 }
 

@@ -24,6 +24,8 @@ interface Subject {
   /** With ordering lanes what was delivered ahead of the slowest lane is sent again after a detach. */
   hasOrdered: boolean;
   readonly partitions: SubjectPartition[];
+  /** What was said to be left out or lost, `[from, to)` by partition. */
+  readonly told: { readonly partition: number; readonly from: number; readonly to: number }[];
   readonly newestOfUser: Map<string, number>;
   readonly lastOfDocument: Map<string, number>;
   duplicates: number;
@@ -52,6 +54,8 @@ interface Fate {
   isRejected: boolean;
   arrivals: number;
   isDeadLetter: boolean;
+  /** It was wanted, and isn't any more: where it has not arrived, that must have been told. */
+  leftOut: 'in a gap' | 'by retention' | null;
 }
 
 export interface OracleOptions {
@@ -78,6 +82,7 @@ export class Oracle implements DestinationObserver {
   readonly #taskOf = new Map<string, string>();
   readonly #claims: number[];
   readonly #committed: number[];
+  readonly #logStarts: number[];
   readonly #tasks = new Set<string>();
   /** Both clocks of a process stood still: PROTOCOL D allows an older value after a newer one. */
   isOrderRelaxed = false;
@@ -87,6 +92,7 @@ export class Oracle implements DestinationObserver {
     this.#mutations = Array.from({ length: options.partitions }, () => []);
     this.#claims = Array.from({ length: options.partitions }, () => 0);
     this.#committed = Array.from({ length: options.partitions }, () => 0);
+    this.#logStarts = Array.from({ length: options.partitions }, () => 0);
   }
 
   violated(what: string): void {
@@ -106,13 +112,20 @@ export class Oracle implements DestinationObserver {
       isDeleted: false,
       hasOrdered: config.ordering,
       partitions: this.#mutations.map((log, partition) => ({
-        fates: log.map(() => ({ isWanted: false, isRejected: false, arrivals: 0, isDeadLetter: false })),
+        fates: log.map(() => ({
+          isWanted: false,
+          isRejected: false,
+          arrivals: 0,
+          isDeadLetter: false,
+          leftOut: null,
+        })),
         settledTo: 0,
         committedTo: this.#committed[partition] ?? 0,
         isInGap: false,
         lastSender: null,
         acknowledged: new Map(),
       })),
+      told: [],
       newestOfUser: new Map(),
       lastOfDocument: new Map(),
       duplicates: 0,
@@ -127,12 +140,40 @@ export class Oracle implements DestinationObserver {
     if (subject) subject.isDeleted = true;
   }
 
-  /** A pause was written after which the replication goes on from the newest mutation. */
-  pausedForGood(target: string): void {
+  /**
+   * A pause was written after which the replication goes on from the newest mutation; `isTold`: what that leaves out must
+   * lie in a gap. An activation that fails keeps nothing, and tells nothing.
+   */
+  pausedForGood(target: string, isTold: boolean): void {
     for (const { fates, committedTo } of this.#subjects.get(target)?.partitions ?? []) {
-      for (const [offset, fate] of fates.entries())
+      for (const [offset, fate] of fates.entries()) {
+        if (!isTold && fate.leftOut === 'in a gap') fate.leftOut = null;
+        if (isTold && !isSettled(fate)) fate.leftOut = 'in a gap';
         if (offset >= committedTo || !isSettled(fate)) fate.isWanted = false;
+      }
     }
+  }
+
+  /** Retention took what is below `start`. */
+  retained(partition: number, start: number): void {
+    this.#logStarts[partition] = start;
+    for (const key of this.#unreadable.keys()) {
+      const [p, at] = key.split('/');
+      if (Number(p) === partition && Number(at) < start) this.#unreadable.set(key, true);
+    }
+    for (const { partitions } of this.#subjects.values()) {
+      for (const fate of partitions[partition]!.fates.slice(0, start)) {
+        if (isSettled(fate)) continue;
+        fate.isWanted = false;
+        fate.leftOut = 'by retention';
+      }
+    }
+  }
+
+  /** Somebody says that the target, or every one (null), does not get this: a gap, or what retention took. */
+  told(target: string | null, partition: number, from: number, to: number): void {
+    for (const subject of this.#subjects.values())
+      if (target === null || subject.target === target) subject.told.push({ partition, from, to });
   }
 
   /** Its config changed: what is in flight may be sent again by the same task. */
@@ -148,8 +189,16 @@ export class Oracle implements DestinationObserver {
     if (subject) subject.detaches += 1;
   }
 
-  /** A mutation was stored; `isWanted` tells whether the replication of that target must get it. */
-  produced(partition: number, mutation: Mutation, isWanted: (target: string) => boolean): void {
+  /**
+   * A mutation was stored; `isWanted` tells whether the replication of that target must get it, `isInGap` whether it is
+   * paused, and the mutation must be told to lie in its gap where it doesn't get it.
+   */
+  produced(
+    partition: number,
+    mutation: Mutation,
+    isWanted: (target: string) => boolean,
+    isInGap: (target: string) => boolean,
+  ): void {
     const offset = this.#mutations[partition]!.push(mutation) - 1;
     if (!mutation.isReadable) this.#unreadable.set(`${partition}/${offset}`, false);
     for (const subject of this.#subjects.values()) {
@@ -158,6 +207,7 @@ export class Oracle implements DestinationObserver {
         isRejected: this.#options.isRejected(subject.target, partition, offset),
         arrivals: 0,
         isDeadLetter: false,
+        leftOut: wants(subject.config, mutation) && isInGap(subject.target) ? 'in a gap' : null,
       });
     }
   }
@@ -188,7 +238,8 @@ export class Oracle implements DestinationObserver {
     subject.partitions[first.partition]!.lastSender = process.name;
     // What a replay has delivered since its last commit, and what came after it.
     const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
-    if (newest - committedTo > atOnce && !isInGap && !subject.isDeleted)
+    const from = Math.max(committedTo, this.#logStarts[first.partition] ?? 0);
+    if (newest - from > atOnce && !isInGap && !subject.isDeleted)
       this.violated(
         `${process.name} sends ${target} p${first.partition} offset ${newest}: a crash would send more than ${atOnce} again from the commit at ${committedTo}`,
       );
@@ -308,6 +359,7 @@ export class Oracle implements DestinationObserver {
       if (!this.isOrderRelaxed && !subject.isDeleted) {
         this.#assertNewestLast(subject);
       }
+      if (!subject.isDeleted) this.#assertTold(subject);
       const claims = this.#claims.reduce((sum, count) => sum + count, 0);
       const atOnce = this.#options.windowRecords + this.#options.maxFetch;
       const allowed = (claims + subject.detaches) * 2 * atOnce + subject.ambiguous;
@@ -369,6 +421,20 @@ export class Oracle implements DestinationObserver {
         `${subject.target} got p${partition} offset ${offset} for the first time after ${newest} of the same user`,
       );
     subject.newestOfUser.set(mutation.user, Math.max(offset, newest));
+  }
+
+  /** Nothing is left out without a word (PROTOCOL A9, C5). */
+  #assertTold({ target, partitions, told }: Subject): void {
+    for (const [partition, { fates }] of partitions.entries()) {
+      for (const [offset, { leftOut, arrivals, isDeadLetter }] of fates.entries()) {
+        if (leftOut === null || arrivals > 0 || isDeadLetter) continue;
+        const isTold = told.some((at) => at.partition === partition && offset >= at.from && offset < at.to);
+        if (!isTold)
+          this.violated(
+            `${target} has never got p${partition} offset ${offset}, left out ${leftOut}, and nobody said so`,
+          );
+      }
+    }
   }
 
   /** What lies in a gap may have arrived, and be followed by older operations that were on their way again (PROTOCOL A9). */

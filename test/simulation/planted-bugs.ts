@@ -165,6 +165,39 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'a position is given up before its gap is durable',
+    rule: 'A9, a gap forgotten',
+    edits: [
+      {
+        file: 'streams/lanes.ts',
+        find: 'if (entry) entry.openGap = gap;',
+        replace: 'if (entry) entry.openGap = null;',
+      },
+    ],
+  },
+  {
+    name: 'a parked position moves over what it wants',
+    rule: 'C5',
+    edits: [
+      {
+        file: 'streams/lanes.ts',
+        find: 'return !this.seen.hasSince(position, datamart, filter);',
+        replace: 'return true;',
+      },
+    ],
+  },
+  {
+    name: 'what retention took is not told',
+    rule: 'C5',
+    edits: [
+      {
+        file: 'streams/catch-up.ts',
+        find: 'for (const lane of pass.lanes) this.#owner.lost(lane, pass.position, start);',
+        replace: '',
+      },
+    ],
+  },
+  {
     name: 'a newer batch is sent before the retried one',
     rule: 'order',
     edits: [

@@ -8,8 +8,10 @@ export const FAULTS = [
   'network',
   'cut off',
   'no coordinator',
+  'too few replicas',
   'moods',
   'configs',
+  'retention',
   'unreadable',
   'rejections',
   'clocks',
@@ -44,7 +46,8 @@ export function scenarioOf(chance: Chance): Scenario {
   const isIsolated = chance.is(0.15);
   const allowed: readonly Fault[] = isIsolated ? ['moods', 'configs', 'rejections', 'unreadable'] : FAULTS;
   const share = chance.of([0.25, 0.5, 0.8]);
-  const isRare = (fault: Fault): boolean => fault === 'paused machines' || fault === 'clocks';
+  const isRare = (fault: Fault): boolean =>
+    fault === 'paused machines' || fault === 'clocks' || fault === 'retention';
   const faults = new Set(allowed.filter((fault) => chance.is(isRare(fault) ? share / 4 : share)));
   if (isIsolated) faults.add('moods');
   return {

@@ -200,7 +200,7 @@ export class SimulatedConsumer implements GroupConsumer {
           'fetch',
           (answer) => {
             this.#kafka.whenReadable(asked, FETCH_WAIT_MS, () => {
-              answer(asked.map((at) => this.#kafka.read(at, Math.min(at.offset, this.#kafka.end(at)))));
+              answer(asked.map((at) => this.#kafka.read(at, this.#inRange(at))));
             });
           },
         );
@@ -210,6 +210,12 @@ export class SimulatedConsumer implements GroupConsumer {
         await sleep(this.#process, RETRY_MS, this.#never);
       }
     }
+  }
+
+  /** Out of range kafkajs goes on at the log's start. */
+  #inRange(at: TopicPartition & { readonly offset: number }): number {
+    const isInRange = at.offset >= this.#kafka.start(at) && at.offset <= this.#kafka.end(at);
+    return isInRange ? at.offset : this.#kafka.start(at);
   }
 
   #handOver(listener: GroupListener, batch: ConsumedBatch, assignment: number): void {

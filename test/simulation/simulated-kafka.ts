@@ -19,6 +19,8 @@ export interface KafkaOptions {
 
 interface Log {
   readonly records: Omit<ConsumedRecord, 'offset'>[];
+  /** Retention took what is below. */
+  start: number;
   /** Fetches that wait for something to come. */
   waiting: (() => void)[];
 }
@@ -28,6 +30,8 @@ export class SimulatedKafka {
   readonly coordinator: GroupCoordinator;
   readonly #options: KafkaOptions;
   readonly #logs = new Map<string, Log>();
+  /** Until then nobody's records are stored: too few replicas are in sync. */
+  readOnlyUntil = 0;
   /** Told of every record that was stored. */
   onAppend: (topic: string, record: ProducedRecord) => void = () => undefined;
 
@@ -46,13 +50,26 @@ export class SimulatedKafka {
     return log.records.length - 1;
   }
 
+  get isReadOnly(): boolean {
+    return this.#options.scheduler.now < this.readOnlyUntil;
+  }
+
   end(at: TopicPartition): number {
     return this.#log(at).records.length;
   }
 
+  start(at: TopicPartition): number {
+    return this.#log(at).start;
+  }
+
+  /** Retention: records before `offset` are gone. */
+  deleteBefore(at: TopicPartition, offset: number): void {
+    this.#log(at).start = offset;
+  }
+
   read(at: TopicPartition, from: number): ConsumedBatch {
-    const { records } = this.#log(at);
-    if (from < 0 || from > records.length) throw new Error('OFFSET_OUT_OF_RANGE');
+    const { records, start } = this.#log(at);
+    if (from < start || from > records.length) throw new Error('OFFSET_OUT_OF_RANGE');
     const end = Math.min(records.length, from + this.#options.maxFetch);
     return {
       topic: at.topic,
@@ -93,14 +110,14 @@ export class SimulatedKafka {
       partition,
       offset: commit?.offset ?? null,
       metadata: commit?.metadata ?? null,
-      logStart: 0,
+      logStart: this.start(at),
       logEnd: this.end(at),
     };
   }
 
   #log({ topic, partition }: TopicPartition): Log {
     const key = `${topic}/${partition}`;
-    const log = this.#logs.get(key) ?? { records: [], waiting: [] };
+    const log = this.#logs.get(key) ?? { records: [], start: 0, waiting: [] };
     this.#logs.set(key, log);
     return log;
   }

@@ -34,14 +34,15 @@ function simulatedReader({ process, kafka, network }: SimulatedPortOptions): Par
   return {
     bounds: (at) =>
       network.call(process, 'bounds', (answer) => {
-        answer({ start: 0, end: kafka.end(at) });
+        answer({ start: kafka.start(at), end: kafka.end(at) });
       }),
     read: (at, offset, maxWaitMs) =>
       network.call(process, `read ${at.topic}`, (answer, fail) => {
         if (offset > kafka.end(at)) fail(new Error('OFFSET_OUT_OF_RANGE'));
         else
           kafka.whenReadable([{ ...at, offset }], maxWaitMs, () => {
-            answer(kafka.read(at, offset));
+            if (offset < kafka.start(at)) fail(new Error('OFFSET_OUT_OF_RANGE'));
+            else answer(kafka.read(at, offset));
           });
       }),
     close: () => Promise.resolve(),
@@ -51,7 +52,11 @@ function simulatedReader({ process, kafka, network }: SimulatedPortOptions): Par
 function simulatedProducer({ process, kafka, network }: SimulatedPortOptions): Producer {
   return {
     send: (topic, records) =>
-      network.call(process, 'produce', (answer) => {
+      network.call(process, 'produce', (answer, fail) => {
+        if (kafka.isReadOnly) {
+          fail(new Error('NOT_ENOUGH_REPLICAS'));
+          return;
+        }
         const baseOffset = kafka.end({ topic, partition: 0 });
         for (const record of records) kafka.append({ topic, partition: 0 }, record);
         answer([{ partition: 0, baseOffset }]);

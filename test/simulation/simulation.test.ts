@@ -13,9 +13,15 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   detached: 200,
   're-attached': 200,
   'rebalance during a detach': 20,
+  'rebalance right after a detach': 1,
   'commit failed': 50,
   'dead letters': 500,
   frozen: 50,
+  'consumer crashed': 60,
+  'consumer restarted': 25,
+  retention: 15,
+  'lost to retention': 1,
+  gaps: 60,
   stopped: 30,
   'stopped undrained': 2,
   'expelled after its death': 20,
@@ -26,6 +32,9 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   'crash after: claimed': 2,
   'crash after: detached': 1,
   'crash after: re-attached': 1,
+  'crash when something was sent': 3,
+  'crash when something was served': 3,
+  'crash when something was answered': 3,
   'crash at send': 5,
   'crash at commit': 3,
   'crash at fetch': 10,
@@ -35,6 +44,7 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   'crash at bounds': 2,
   'crash at read datamart-mutations': 2,
   'crash at read replication-config': 20,
+  'crash at read replication-status': 20,
 };
 
 test('no promise is broken in as many seeds as fit', async () => {

@@ -273,25 +273,31 @@ class Simulation {
     else if (config) this.#oracle.changed(target, config);
     const isPausedForGood = replication.resume === 'NOW' && (status === 'PAUSED' || replication.isInError);
     if (isPausedForGood || (!replication.hasBeenActive && status === 'PAUSED'))
-      this.#oracle.pausedForGood(target);
+      this.#oracle.pausedForGood(target, replication.hasBeenActive);
     replication.isInError = false;
   }
 
   #onStatus(key: string, value: string | null): void {
-    const [prefix, id, topic] = key.split('/');
+    const [prefix, id, topic, partition] = key.split('/');
     const replication = this.#replications.find((candidate) => candidate.id === id);
     if (prefix !== 'replication' || !replication || value === null) return;
     const {
       state,
       reason,
       config_offset: offset,
+      gap,
     } = JSON.parse(value) as {
       state: string;
       reason: string | null;
       config_offset: string | null;
+      gap?: { from: string; to: string } | null;
     };
     if (topic !== undefined) {
       replication.isDetached = state === 'DETACHED';
+      if (gap) {
+        this.#reach('gaps');
+        this.#oracle.told(targetOf(replication), Number(partition), Number(gap.from), Number(gap.to));
+      }
       return;
     }
     this.#note(`status ${id ?? ''} ${state} ${reason ?? ''} of ${offset ?? ''}`);
@@ -302,7 +308,8 @@ class Simulation {
       replication.resume === 'NOW' || (reason === 'activation_failed' && !replication.hasBeenActive);
     if (forgets) {
       replication.isInError = true;
-      this.#oracle.pausedForGood(targetOf(replication));
+      // Where an activation fails nothing is kept.
+      this.#oracle.pausedForGood(targetOf(replication), reason !== 'activation_failed');
     }
     this.#scheduler.at(this.#isHealed ? 1_000 : this.#chance.between(1_000, 30_000), () => {
       if (Number(offset) !== replication.offset || replication.status !== 'ACTIVE') return;
@@ -349,6 +356,7 @@ class Simulation {
         isReadable,
       },
       (target) => this.#isWanted(target),
+      (target) => this.#isInGap(target),
     );
     const value = Buffer.from(isReadable ? JSON.stringify(record) : 'neither Avro nor JSON');
     this.#kafka.append(at, { key: Buffer.from(id), value, headers: {} });
@@ -365,6 +373,16 @@ class Simulation {
       const known = table.get(replication.id);
       return known?.created === replication.created && (!isNow || known.offset === replication.offset);
     });
+  }
+
+  #isInGap(target: string): boolean {
+    const replication = this.#replications.find((candidate) => targetOf(candidate) === target);
+    return (
+      replication?.status === 'PAUSED' &&
+      replication.resume === 'NOW' &&
+      replication.hasBeenActive &&
+      this.#instances.every(({ table }) => table.get(replication.id)?.offset === replication.offset)
+    );
   }
 
   #startInstance(): void {
@@ -412,6 +430,18 @@ class Simulation {
     this.#note(
       `${process.name} ${level}: ${message}${typeof id === 'string' ? ` ${id}` : ''}${typeof partition === 'number' ? ` p${partition}` : ''}${error instanceof Error ? ` (${error.message})` : ''}`,
     );
+    const lost = /offsets (\d+) to (\d+) are lost/.exec(message);
+    if (lost) {
+      this.#reach('lost to retention');
+      const at = fields as { partition: number };
+      const replication = this.#replications.find((candidate) => candidate.id === id);
+      this.#oracle.told(
+        replication ? targetOf(replication) : null,
+        at.partition,
+        Number(lost[1]),
+        Number(lost[2]) + 1,
+      );
+    }
     for (const [pattern, name] of MILESTONES) {
       if (!pattern.test(message)) continue;
       this.#reach(name);
@@ -497,16 +527,40 @@ class Simulation {
         this.#network.cutOffCoordinator(instance.process, forMs);
         return;
       }
+      case 'too few replicas': {
+        const forMs = chance.of([1_000, 5_000, 20_000]);
+        this.#note(`nothing can be stored for ${forMs} ms`);
+        this.#reach('nothing stored');
+        this.#kafka.readOnlyUntil = this.#scheduler.now + forMs;
+        return;
+      }
       case 'moods':
         this.#setMood();
         return;
       case 'configs':
         this.#changeConfig();
         return;
+      case 'retention':
+        this.#passRetention();
+        return;
       case 'unreadable':
       case 'rejections':
         return;
     }
+  }
+
+  #passRetention(): void {
+    const chance = this.#chance;
+    const at = { topic: MUTATIONS, partition: chance.between(0, this.#scenario.partitions - 1) };
+    const [start, end] = [this.#kafka.start(at), this.#kafka.end(at)];
+    if (start === end) return;
+    const committed = this.#kafka.committed(at).offset ?? 0;
+    const upTo = chance.is(0.7) ? Math.min(end, Math.max(start, committed)) : end;
+    const next = chance.between(start, upTo);
+    this.#note(`retention takes p${at.partition} below ${next}`);
+    this.#reach('retention');
+    this.#kafka.deleteBefore(at, next);
+    this.#oracle.retained(at.partition, next);
   }
 
   #setMood(): void {
@@ -531,6 +585,7 @@ class Simulation {
     } else if (replication.status === 'PAUSED') {
       replication.status = 'ACTIVE';
       this.#writeConfig(replication, 'change');
+      this.#crashAfterActivation();
     } else if (kind < 5) {
       replication.status = 'PAUSED';
       this.#writeConfig(replication, 'change');
@@ -551,6 +606,18 @@ class Simulation {
     this.#note(`the consumer of ${process.name} crashes`);
     this.#reach('consumer crashed');
     process.enter(() => void this.#consumers.get(process)?.crash());
+  }
+
+  /** Before everything that an activation leaves behind is stored. */
+  #crashAfterActivation(): void {
+    if (!this.#has('kills') || !this.#chance.is(0.3)) return;
+    if (this.#has('too few replicas')) this.#kafka.readOnlyUntil = this.#scheduler.now + 3_000;
+    this.#scheduler.at(this.#chance.between(500, 2_500), () => {
+      const running = this.#instances.filter(({ process }) => !process.isDead);
+      if (this.#isHealed || running.length === 0) return;
+      this.#reach('crash after: an activation');
+      this.#kill(this.#chance.of(running));
+    });
   }
 
   #freeze(instance: SimulatedInstance, clocks: FrozenClocks): void {
@@ -611,6 +678,7 @@ class Simulation {
     const instance = this.#instances.find((candidate) => candidate.process === process);
     if (!instance) return;
     this.#reach(`crash when ${name} was ${phase}`);
+    this.#reach(`crash when something was ${phase}`);
     this.#kill(instance);
   }
 
@@ -620,6 +688,7 @@ class Simulation {
     this.#isHealed = true;
     this.#note('everything is healed');
     this.#network.healAll();
+    this.#kafka.readOnlyUntil = 0;
     this.#sinks.healAll();
     for (const instance of this.#instances) this.#thaw(instance);
     if (this.#instances.length === 0) this.#startInstance();

@@ -61,6 +61,34 @@ test('an ACTIVE record is checked before the first message, and the state is wri
   expect(await driver.metric('replication_state', { replication_id: '80', state: 'PAUSED' })).toBe(1);
 });
 
+test.each([
+  ['NOW', [2]],
+  ['WHERE_STOPPED', [1, 2]],
+])(
+  'a pause after an activation that failed begins its own gap, with "resume": "%s"',
+  async (resume, sent) => {
+    const driver = aDriver();
+    driver.sinks.refuse('80', new SinkError('fatal', 'not_found', 'there is no such topic'));
+    await driver.configure('80', { resume: 'NOW' });
+    await driver.start();
+    driver.produce(activity(0));
+    await driver.run(2_000);
+    expect(statusRecord(driver, 'replication/80')).toMatchObject({ reason: 'activation_failed' });
+    await driver.configure('80', { resume, status: 'PAUSED' });
+    driver.produce(activity(1));
+    await driver.run(2_000);
+    expect(ownPositions(driver)).toMatchObject([{ kind: 'PAUSED', position: 1 }]);
+    driver.sinks.refuse('80', null);
+    await driver.configure('80', { resume });
+    await driver.run(3_000);
+    driver.produce(activity(2));
+    await driver.run(3_000);
+    expect(received(driver, '80')).toEqual(sent);
+    const report = statusRecord(driver, `replication/80/${MUTATIONS}/0`);
+    expect(report?.gap ?? null).toEqual(resume === 'NOW' ? { from: '1', to: '2' } : null);
+  },
+);
+
 test('a verdict that waits to be stored is not lost to what is written meanwhile', async () => {
   const driver = aDriver();
   await driver.start();

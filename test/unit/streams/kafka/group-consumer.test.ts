@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { createRequire } from 'node:module';
 import { KafkajsGroupConsumer } from '../../../../streams/kafka/group-consumer.ts';
+import { groupOf } from '../../../../streams/kafka/membership.ts';
 import { CorruptRecordBatchError } from '../../../../streams/kafka/record-batch.ts';
-import type { ConsumerCrash, GroupListener } from '../../../../streams/kafka-port.ts';
+import type { ConsumerCrash, GroupListener, Instant } from '../../../../streams/kafka-port.ts';
 import { silentLogger } from '../../../support/silent-logger.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 import { protocolError, ScriptedCluster } from './scripted-cluster.ts';
@@ -92,4 +93,36 @@ test.each([
   const crash = await crashed();
   expect(crash).toMatchObject({ isHopeless: true, isTransient: false });
   expect(crash.error.message).toBe(failure.message);
+});
+
+test('a member that was thrown out is quiet before it joins anew, though kafkajs tells nobody', async () => {
+  await consumer.start(listener);
+  cluster.asked.length = 0;
+  const { fetch } = cluster;
+  cluster.fetch = () => {
+    cluster.fetch = fetch;
+    return Promise.reject(protocolError('UNKNOWN_MEMBER_ID'));
+  };
+  consumer.resume({ topic: 't', partition: 0 });
+  await waitFor(() => cluster.asked.includes('assigned'), { message: 'the next assignment' });
+  expect(cluster.asked).toEqual(['quiet …', '… quiet', 'join', 'sync', 'proven', 'assigned']);
+});
+
+test('a wall clock that is set back holds up no heartbeat, which proves the member from when it was sent', async () => {
+  await consumer.start(listener);
+  const group = groupOf(cluster.cluster) as unknown as {
+    lastRequest: number;
+    heartbeat: (options: object) => Promise<void>;
+  };
+  const proofs: Instant[] = [];
+  listener.onProven = (sentAt) => proofs.push(sentAt);
+  cluster.heartbeat = () => new Promise((resolve) => setTimeout(resolve, 50));
+  group.lastRequest = Date.now() + 3_600_000;
+  const before = performance.now();
+  await group.heartbeat({ interval: 3_000 });
+  expect(proofs).toHaveLength(1);
+  expect((proofs[0]?.monotonicMs ?? 0) - before).toBeLessThan(40);
+  // One that isn't due yet is not sent, and proves nothing.
+  await group.heartbeat({ interval: 3_000 });
+  expect(proofs).toHaveLength(1);
 });

@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
@@ -104,4 +104,67 @@ test('a connection on which a request has timed out is given up, and another one
   await expect(admin.connect().then(() => admin.listTopics())).rejects.toThrow(/timed out/);
   expect(connections.length).toBeGreaterThan(1);
   expect(connections[0]?.destroyed).toBe(true);
+});
+
+test('an idle connection sets no timer; one with something pending does', () => {
+  const RequestQueue = requireKafkajs('kafkajs/src/network/requestQueue') as new (options: object) => {
+    pending: object[];
+    throttleCheckTimeoutId: NodeJS.Timeout | null;
+    scheduleCheckPendingRequests(): void;
+  };
+  const queue = new RequestQueue({});
+  queue.scheduleCheckPendingRequests();
+  expect(queue.throttleCheckTimeoutId).toBeNull();
+  queue.pending.push({});
+  queue.scheduleCheckPendingRequests();
+  expect(queue.throttleCheckTimeoutId).not.toBeNull();
+  clearTimeout(queue.throttleCheckTimeoutId ?? undefined);
+});
+
+describe('kafkajs’ offsets', () => {
+  const OffsetManager = requireKafkajs('kafkajs/src/consumer/offsetManager') as new (options: object) => {
+    resolvedOffsets: Record<string, Record<number, string>>;
+    setDefaultOffset(at: object): Promise<void>;
+    resolveOffset(at: object): void;
+    seek(at: object): Promise<void>;
+  };
+  const committing: string[] = [];
+  const offsets = () =>
+    new OffsetManager({
+      memberAssignment: { t: [0] },
+      autoCommit: false,
+      coordinator: {
+        isConnected: () => true,
+        offsetCommit: () => Promise.resolve(committing.push('commit')),
+      },
+      cluster: {
+        fetchTopicsOffset: ([{ fromBeginning }]: readonly [{ fromBeginning: boolean }]) =>
+          Promise.resolve([
+            { topic: 't', partitions: [{ partition: 0, offset: fromBeginning ? '7' : '99' }] },
+          ]),
+      },
+    });
+
+  test('out of range, the position moves to the log’s start, and nothing is committed', async () => {
+    const manager = offsets();
+    await manager.setDefaultOffset({ topic: 't', partition: 0 });
+    expect(manager.resolvedOffsets).toEqual({ t: { 0: '7' } });
+    expect(committing).toEqual([]);
+  });
+
+  test('a seek commits nothing', async () => {
+    const manager = offsets();
+    await manager.seek({ topic: 't', partition: 0, offset: '5' });
+    expect(manager.resolvedOffsets).toEqual({ t: { 0: '5' } });
+    expect(committing).toEqual([]);
+  });
+
+  test('a batch of a topic that the member has nothing of any more is no error', () => {
+    const manager = offsets();
+    expect(() => {
+      manager.resolveOffset({ topic: 'lost', partition: 0, offset: '5' });
+    }).not.toThrow();
+    manager.resolveOffset({ topic: 't', partition: 0, offset: '5' });
+    expect(manager.resolvedOffsets).toEqual({ t: { 0: '6' } });
+  });
 });

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import type { Cluster } from '../../../../streams/kafka/cluster.ts';
 import { logLevel, type KafkaClient } from '../../../../streams/kafka/kafkajs.ts';
 
 const requireKafkajs = createRequire(import.meta.url);
@@ -38,6 +39,11 @@ export class ScriptedCluster {
     const consumer = (options: object): object =>
       createConsumer({ ...options, logger, cluster: this.#cluster });
     return { consumer } as unknown as KafkaClient;
+  }
+
+  /** What kafkajs works with. */
+  get cluster(): Cluster {
+    return this.#cluster as unknown as Cluster;
   }
 
   get #coordinator(): object {
