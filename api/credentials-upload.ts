@@ -33,7 +33,7 @@ export class CredentialsUpload {
    * them, nothing is written and the old ones stay.
    */
   upload(datamartId: string, replicationId: string, file: Buffer): Promise<ReplicationConfig> {
-    return this.#options.turns.run(replicationId, async () => {
+    return this.#options.turns.run(`${datamartId}/${replicationId}`, async () => {
       const { state, log, checker, reader } = this.#options;
       const config = reader.find(datamartId, replicationId);
       const text = this.#checked(config, file);
@@ -68,10 +68,10 @@ export class CredentialsUpload {
 
   /** The replication as it names the uploaded credentials. */
   async #named(config: ReplicationConfig): Promise<ReplicationConfig> {
-    const { state, writer } = this.#options;
+    const { reader, writer } = this.#options;
     const uri = `sealed:${config.id}`;
-    // Somebody else may have changed it meanwhile, on another instance.
-    const current = state.replications.get(config.id) ?? config;
+    // Somebody else may have changed it meanwhile, on another instance, or deleted it: nobody brings it back.
+    const current = reader.find(config.datamartId, config.id);
     if (current.credentialsUri === uri) return current;
     const written = await writer.write(config.id, { ...current.record, credentials_uri: uri });
     if (written instanceof ApiError) throw written;

@@ -1,3 +1,4 @@
+import { shownName } from '../processors/config-record.ts';
 import { nearestName } from '../schemas/nearest-name.ts';
 import { ApiError } from './api-error.ts';
 
@@ -26,7 +27,7 @@ export class Query {
     const names = parameters.map(({ name }) => name);
     const values = new Map<string, string>();
     for (const [name, value] of new URLSearchParams(search)) {
-      const shown = name.slice(0, 64);
+      const shown = shownName(name);
       if (!names.includes(name)) {
         const near = nearestName(name, names);
         throw invalidParameter(

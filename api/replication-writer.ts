@@ -74,13 +74,20 @@ export class ReplicationWriter {
     caller: Caller,
     ifMatch: string | null,
   ): Promise<ReplicationConfig> {
-    return this.#options.turns.run(replicationId, async () => {
-      const config = this.#options.reader.find(datamartId, replicationId);
-      assertMatch(config, ifMatch);
-      const record = changedRecordOf(config, body, caller);
+    return this.#options.turns.run(`${datamartId}/${replicationId}`, async () => {
+      const changed = (): { readonly config: ReplicationConfig; readonly record: Fields } => {
+        const config = this.#options.reader.find(datamartId, replicationId);
+        assertMatch(config, ifMatch);
+        return { config, record: changedRecordOf(config, body, caller) };
+      };
+      let { config, record } = changed();
       const next = this.#judge(config.id, record);
       const isAsked = fieldsOf(body).status === 'ACTIVE';
-      if (isAsked && !isInUse(config, this.#options.state)) await this.#assertActivatable(next);
+      if (isAsked && !isInUse(config, this.#options.state)) {
+        await this.#assertActivatable(next);
+        // That takes a while: on another instance it may have been changed, or deleted, and nobody brings it back.
+        ({ config, record } = changed());
+      }
       const written = await this.write(config.id, withoutNulls(record));
       if (written instanceof ApiError) throw written;
       return written;
@@ -89,7 +96,7 @@ export class ReplicationWriter {
 
   /** Resolves with the replication as it was. */
   delete(datamartId: string, replicationId: string, ifMatch: string | null): Promise<ReplicationResource> {
-    return this.#options.turns.run(replicationId, async () => {
+    return this.#options.turns.run(`${datamartId}/${replicationId}`, async () => {
       const config = this.#options.reader.find(datamartId, replicationId);
       assertMatch(config, ifMatch);
       const { value } = await this.#options.reader.show(config);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { shownName } from '../processors/config-record.ts';
 import type { Caller } from './replication-operations.ts';
 
 /** An entry of the tokens file: who a token belongs to. The token itself is nowhere. */
@@ -88,7 +89,7 @@ function parseEntry(entry: unknown, where: string, problems: string[]): TokenEnt
   const { name, sha256, datamarts, role = 'customer' } = fields;
   const unknown = Object.keys(fields).filter((field) => !FIELDS.includes(field));
   for (const field of unknown)
-    problems.push(`${where}: ${field.slice(0, 64)} is none of ${FIELDS.join(', ')}`);
+    problems.push(`${where}: ${shownName(field)} is none of ${FIELDS.join(', ')}`);
   const isNamed = typeof name === 'string' && NAME.test(name);
   if (!isNamed) problems.push(`${where}: name must match ${NAME.source}`);
   const isHashed = typeof sha256 === 'string' && SHA256.test(sha256);

@@ -1,10 +1,7 @@
-import { redactText } from '../config/redaction.ts';
+import { redactText, redactWords } from '../schemas/redacted-text.ts';
 
 const MAX_CHARACTERS = 300;
 const MAX_WORDS_CHARACTERS = 4_000;
-const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
-const E_MAIL = /[^\s@"'<>(),;:]+@[^\s@"'<>(),;:]+\.[a-z]{2,}/gi;
-
 const OBEYED = /[\p{Cc}\p{Cf}\u2028\u2029]+/gu;
 
 /** A name from a record's headers (topic, replication, code) as it may be shown: nothing that a terminal would obey. */
@@ -17,7 +14,7 @@ export function safeName(name: string): string {
  * should a destination's own words have named one.
  */
 export function safeText(text: string): string {
-  return safeName(redactText(cut(text)).replace(UUID, '<id>').replace(E_MAIL, '<e-mail>'));
+  return safeName(redactWords(cut(text)));
 }
 
 /**

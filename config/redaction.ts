@@ -1,46 +1,14 @@
+import { redactText, redactWords } from '../schemas/redacted-text.ts';
+
+export { redactText } from '../schemas/redacted-text.ts';
+
 const REDACTED = '[redacted]';
 
 /** Deeper than any error or field of ours; ends cycles too. */
 const MAX_DEPTH = 8;
 const MAX_LIST = 50;
-/** Keeps a log line short, and the patterns' work on it. */
-const MAX_TEXT = 8_000;
-
-const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
-  [
-    /-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
-    `${REDACTED} PRIVATE KEY`,
-  ],
-  [/(SharedAccess(?:Key|Signature)\s*=\s*)[^;\s"']+/gi, `$1${REDACTED}`],
-  [/(Authorization["']?\s*[:=]\s*["']?)(?:(?:Bearer|Basic)\s+)?[^\s"',;}]+/gi, `$1${REDACTED}`],
-  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
-  [/\b(api):[A-Za-z0-9_-]{16,}/g, `$1:${REDACTED}`],
-  [/\b(CREDENTIALS_(?:OLD_)?KEYS?["']?\s*[:=]\s*["']?)[A-Za-z0-9+/]{40,}[A-Za-z0-9+/=,]*/gi, `$1${REDACTED}`],
-  [/\bya29\.[A-Za-z0-9._-]+/g, REDACTED],
-  [/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, REDACTED],
-  [/(\b[a-z][a-z0-9+.-]{0,20}:\/\/[^\s:/@]*:)[^\s@/]+@/gi, `$1${REDACTED}@`],
-  // A quoted value whole, as it may hold any character; in JSON within JSON the quotes are escaped.
-  [
-    /(\\*"(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|wrap_iv|wrap_tag|iv|tag|ciphertext)(\\*")\s*:\s*)\2[^]*?(?:(?<!\\)\2|$)/gi,
-    `$1$2${REDACTED}$2`,
-  ],
-  [
-    /("?(?:private_key|password|client_secret|access_token|refresh_token|assertion|wrapped_key|ciphertext)"?\s*[:=]\s*"?)[^\s",;}]+/gi,
-    `$1${REDACTED}`,
-  ],
-];
-
 const SECRET_FIELD =
   /^(?:(?:proxy-?)?authorization|(?:sasl_?)?password|private_?key|shared_?access_?(?:key|signature)|client_?secret|(?:access|refresh|id)?_?token|credentials?|connection_?string|wrapped_?key|wrap_?iv|wrap_?tag|iv|tag|ciphertext|plaintext|assertion|cookie)$/i;
-
-/** Takes out of a text what looks like a secret: keys, tokens, passwords in addresses. */
-export function redactText(text: string): string {
-  const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
-  return SECRET_PATTERNS.reduce(
-    (redacted, [pattern, replacement]) => redacted.replace(pattern, replacement),
-    shown,
-  );
-}
 
 /**
  * A copy of `value` that may be logged: no secret fields, no secrets within texts, errors with their causes, bytes as
@@ -68,7 +36,10 @@ export function redactFields(fields: object, depth = 0): Record<string, unknown>
   return redacted;
 }
 
-/** Name, message, code, stack and cause: not the fields that SDKs hang on errors (requests, headers, configurations). */
+/**
+ * Name, message, code, stack and cause: not the fields that SDKs hang on errors (requests, headers, configurations).
+ * Their words may be a destination's, so they are taken for somebody else's.
+ */
 function redactError(error: Error, depth: number): Record<string, unknown> {
   const name = tryRead(error, 'name');
   const message = tryRead(error, 'message');
@@ -77,9 +48,9 @@ function redactError(error: Error, depth: number): Record<string, unknown> {
   const cause = tryRead(error, 'cause') ?? tryRead(error, 'originalError');
   return {
     type: typeof name === 'string' ? name : 'Error',
-    message: typeof message === 'string' ? redactText(message) : '',
+    message: typeof message === 'string' ? redactWords(message) : '',
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(typeof stack === 'string' ? { stack: redactText(stack) } : {}),
+    ...(typeof stack === 'string' ? { stack: redactWords(stack) } : {}),
     ...(cause === undefined || cause === null ? {} : { cause: redact(cause, depth + 1) }),
     ...(error instanceof AggregateError ? { errors: redact(error.errors, depth + 1) } : {}),
   };

@@ -1,3 +1,4 @@
+import { shownName } from './config-record.ts';
 import type { Explanation } from './explanation.ts';
 
 /** What is to be explained: a record where it lies, or a mutation that was pasted. */
@@ -61,7 +62,7 @@ export function parseExplainRequest(body: unknown): ExplainRequest {
   const fields = new Map(Object.entries(body).filter(([, value]) => value !== undefined));
   for (const name of fields.keys())
     if (!['topic', 'partition', 'offset', 'mutation'].includes(name))
-      throw new ExplainError('invalid_parameter', name.slice(0, 64), 'unknown field', { remedy: ALLOWED });
+      throw new ExplainError('invalid_parameter', shownName(name), 'unknown field', { remedy: ALLOWED });
   const mutation: unknown = fields.get('mutation');
   if (mutation === undefined) return recordRequest(fields);
   if (fields.size > 1)

@@ -7,6 +7,7 @@
  */
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
 import type { OperationVersion } from '../schemas/operation-encoder.ts';
+import { redactWords } from '../schemas/redacted-text.ts';
 
 /**
  * Consecutive records of one segment. All indexes `i` run from 0 to `count - 1`.
@@ -61,6 +62,10 @@ export type SinkErrorCode = (typeof SINK_ERROR_CODES)[number];
  */
 export type FailureKind = 'retriable' | 'rejected' | 'fatal';
 
+/**
+ * A failure of a destination. Its message goes into logs, status records, dead letters and answers, and often repeats the
+ * destination's own words: secrets, ids of user points and e-mail addresses are taken out of it here, for all of them.
+ */
 export class SinkError extends Error {
   override readonly name = 'SinkError';
   readonly kind: FailureKind;
@@ -76,7 +81,7 @@ export class SinkError extends Error {
     message: string,
     options: { readonly cause?: unknown; readonly isAmbiguous?: boolean; readonly remedy?: string } = {},
   ) {
-    super(message, { cause: options.cause });
+    super(redactWords(message), { cause: options.cause });
     this.kind = kind;
     this.code = code;
     this.isAmbiguous = options.isAmbiguous ?? false;

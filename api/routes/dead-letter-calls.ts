@@ -1,3 +1,4 @@
+import { shownName } from '../../processors/config-record.ts';
 import { DEAD_LETTER_REASONS } from '../../schemas/mutation.ts';
 import { nearestName } from '../../schemas/nearest-name.ts';
 import type { ApiCall, CallRequest } from '../api-call.ts';
@@ -89,7 +90,7 @@ function redriveRequestOf({ datamartId, id, body }: CallRequest): RedriveRequest
   const unknown = Object.keys(fields).find((field) => !REDRIVE_FIELDS.includes(field));
   if (unknown !== undefined) {
     const near = nearestName(unknown, REDRIVE_FIELDS);
-    const shown = unknown.slice(0, 64);
+    const shown = shownName(unknown);
     throw invalidParameter(shown, `${shown} is not a field of a redrive`, near && `did you mean ${near}?`);
   }
   const { reason = null, limit = DEFAULT_LIMIT } = fields;

@@ -1,6 +1,8 @@
 import { compressFrameSync, decompressFrameSync } from 'lz4-napi';
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import snappy from 'snappyjs';
+import { isLz4FrameLonger } from './lz4-frame.ts';
+import { unpackSnappy } from './snappy-block.ts';
 
 /** A record batch may not decompress to more than this: a bound on what a hostile or broken producer can cost. */
 const MAX_DECOMPRESSED_BYTES = 64 * 1024 * 1024;
@@ -14,6 +16,7 @@ export interface Codec {
 
 /** Kafka's Java clients frame snappy as xerial blocks: a 16-byte header, then `[int32 length, block]`. */
 const XERIAL_MAGIC = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
+const XERIAL_HEADER_BYTES = 16;
 
 const limit = { maxOutputLength: MAX_DECOMPRESSED_BYTES };
 
@@ -25,11 +28,7 @@ export const CODECS: ReadonlyMap<number, Codec> = new Map([
     (data) => gunzipSync(data, limit),
   ),
   codec(2, (data) => Buffer.from(snappy.compress(data)), decompressSnappy),
-  codec(
-    3,
-    (data) => compressFrameSync(data),
-    (data) => bounded(decompressFrameSync(data)),
-  ),
+  codec(3, (data) => compressFrameSync(data), decompressLz4),
   codec(
     4,
     (data) => zstdCompressSync(data),
@@ -51,26 +50,28 @@ function codec(
   ];
 }
 
+function decompressLz4(data: Buffer): Buffer {
+  if (isLz4FrameLonger(data, MAX_DECOMPRESSED_BYTES)) throw tooLarge();
+  return decompressFrameSync(data);
+}
+
 function decompressSnappy(data: Buffer): Buffer {
-  if (!data.subarray(0, 8).equals(XERIAL_MAGIC)) {
-    return Buffer.from(snappy.uncompress(data, MAX_DECOMPRESSED_BYTES));
-  }
+  if (!data.subarray(0, XERIAL_MAGIC.length).equals(XERIAL_MAGIC))
+    return unpackSnappy(data, MAX_DECOMPRESSED_BYTES);
   const blocks: Buffer[] = [];
   let total = 0;
-  for (let at = 16; at < data.length;) {
-    const length = data.readInt32BE(at);
-    const block = Buffer.from(
-      snappy.uncompress(data.subarray(at + 4, at + 4 + length), MAX_DECOMPRESSED_BYTES),
-    );
+  for (let at = XERIAL_HEADER_BYTES; at < data.length;) {
+    const start = at + 4;
+    const length = start <= data.length ? data.readInt32BE(at) : -1;
+    if (length < 0 || length > data.length - start) throw new Error('a snappy frame is broken');
+    const block = unpackSnappy(data.subarray(start, start + length), MAX_DECOMPRESSED_BYTES - total);
     total += block.length;
-    if (total > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
     blocks.push(block);
-    at += 4 + length;
+    at = start + length;
   }
   return Buffer.concat(blocks, total);
 }
 
-function bounded(data: Buffer): Buffer {
-  if (data.length > MAX_DECOMPRESSED_BYTES) throw new RangeError('a compressed record batch is too large');
-  return data;
+function tooLarge(): RangeError {
+  return new RangeError(`a compressed record batch becomes longer than ${MAX_DECOMPRESSED_BYTES} bytes`);
 }

@@ -24,7 +24,10 @@ const ABORT_MARKER_TYPE = 0;
 
 const NO_HEADERS: RecordHeaders = Object.freeze({});
 
-/** Unpacks the records of a batch by the codec number of its attributes. Rejects when the codec isn't known. */
+/**
+ * Unpacks the records of a batch by the codec number of its attributes. Throws at once when the codec isn't known, and
+ * rejects when the bytes can't be unpacked.
+ */
 export type Decompress = (codec: number, bytes: Buffer) => Promise<Buffer>;
 
 /**
@@ -62,10 +65,24 @@ export async function readRecordBatches(fetched: Buffer, decompress: Decompress)
     const codec = bytes.readInt16BE(ATTRIBUTES_AT) & CODEC_BITS;
     const isPacked = codec !== 0 && bytes.readInt32BE(COUNT_AT) > 0;
     const records = bytes.subarray(RECORDS_AT);
-    batches.push(new RecordBatch(bytes, isPacked ? await decompress(codec, records) : records));
+    const plain = isPacked ? await unpacked(bytes, decompress(codec, records)) : records;
+    batches.push(new RecordBatch(bytes, plain));
     at = end;
   }
   return batches;
+}
+
+/** What can't be unpacked, or would be too large, is so the next time too. */
+async function unpacked(batch: Buffer, unpacking: Promise<Buffer>): Promise<Buffer> {
+  try {
+    return await unpacking;
+  } catch (error) {
+    const offset = batch.readBigInt64BE(0);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CorruptRecordBatchError(`record batch at offset ${offset} can't be unpacked: ${reason}`, {
+      cause: error,
+    });
+  }
 }
 
 /** One complete record batch. Its records are views on the bytes it was made of. */

@@ -14,6 +14,7 @@ import {
 const SINK_PORT = 'sinks/sink.ts';
 const LOGGER = 'streams/logger.ts';
 const NEAREST_NAME = 'schemas/nearest-name.ts';
+const REDACTED_TEXT = 'schemas/redacted-text.ts';
 
 /** DESIGN.md: who may import whom. Type imports count. */
 const DEPENDENCIES: readonly DependencyRule[] = [
@@ -32,7 +33,7 @@ const DEPENDENCIES: readonly DependencyRule[] = [
   // Keeps the port that this sink is handed.
   { from: 'streams/kafka/sink-producers.ts', to: ['streams/', 'sinks/kafka-topic/record-producer.ts'] },
   { from: 'api/', to: ['schemas/', 'processors/', LOGGER] },
-  { from: 'config/', to: [LOGGER, NEAREST_NAME] },
+  { from: 'config/', to: [LOGGER, NEAREST_NAME, REDACTED_TEXT] },
   { from: 'local/', to: ['schemas/'] },
   {
     from: 'commands/',
