@@ -1,5 +1,5 @@
 import { expect, jest, test } from '@jest/globals';
-import { ConfigResourceTypes } from 'kafkajs';
+import { compactEagerly } from '../../support/compaction.ts';
 import { kafkaClient, readAll } from '../../support/kafka.ts';
 import { Deployment } from '../../support/processor-process.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -120,15 +120,6 @@ test('row 42: a replication that is deleted under load lets its offset go at onc
   expect(await processor.stop()).toBe(0);
 });
 
-/** So that the log's cleaner takes it up at once, and forgets deletions too. kafkajs sets all settings of a topic or none. */
-const EAGERLY_COMPACTED = {
-  'cleanup.policy': 'compact',
-  'min.cleanable.dirty.ratio': '0.001',
-  'segment.ms': '100',
-  'max.compaction.lag.ms': '100',
-  'delete.retention.ms': '0',
-};
-
 /**
  * Deletes keys with idempotent producers, whose last batches compaction keeps though it empties them, and ends the log
  * with a transaction that is aborted: nothing at its tail can be read.
@@ -138,17 +129,7 @@ async function emptyTail(topic: string): Promise<void> {
     const keys = new Set((await readAll(topic)).map(({ key }) => key?.toString()));
     return keys.size === 1 && keys.has(WITNESS.id);
   };
-  const admin = kafkaClient().admin();
-  await admin.connect();
-  try {
-    const configEntries = Object.entries(EAGERLY_COMPACTED).map(([name, value]) => ({ name, value }));
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries }],
-    });
-  } finally {
-    await admin.disconnect();
-  }
+  await compactEagerly(topic);
   for (const value of ['{}', null]) {
     const producer = kafkaClient().producer({ idempotent: true, maxInFlightRequests: 1 });
     await producer.connect();
