@@ -59,6 +59,8 @@ class ControlledDeployment implements AsyncDisposable {
   }
 }
 
+type Fields = Readonly<Record<string, unknown>>;
+
 interface Instance {
   readonly process: ProcessorProcess;
   readonly api: HttpApi;
@@ -96,8 +98,8 @@ test('the product page’s calls work at any instance, to a replication that is 
   expect(created).toMatchObject({ status: 201, data: { version: 2, status: 'PAUSED', name: 'users' } });
   const id = String(created.data.id);
   const path = `${REPLICATIONS}/${id}`;
-  const seen = async (answers: Readonly<Record<string, unknown>>): Promise<void> => {
-    let observed: Readonly<Record<string, unknown>> = {};
+  const seen = async (answers: Fields): Promise<void> => {
+    let observed: Fields = {};
     for (const { process, api } of [one, other])
       await waitFor(
         async () => {
@@ -185,7 +187,8 @@ test('the product page’s calls work at any instance, to a replication that is 
 });
 
 async function observedOf(api: HttpApi, path: string): Promise<Readonly<Record<string, unknown>>> {
-  return (await api.call('GET', path)).data.observed ?? {};
+  const { data } = await api.call('GET', path);
+  return { ...(data.observed as Fields | undefined) };
 }
 
 /** A user point, which the printed filters leave out, a segment and an account. */
