@@ -225,7 +225,7 @@ class Simulation {
     const chance = this.#chance;
     const replication: SimulatedReplication = {
       id: `r${i}`,
-      created: 0,
+      created: 1,
       datamart: i === 0 || chance.is(0.75) ? '1' : '2',
       resume: chance.is(0.6) ? 'WHERE_STOPPED' : 'NOW',
       filter: chance.is(0.2) ? ['USER_ACTIVITY'] : null,
@@ -268,6 +268,9 @@ class Simulation {
     this.#rules.apply(id, value, replication.offset, 0);
     this.#note(`config ${target} ${change} ${status} at ${replication.offset}`);
     const config = this.#rules.get(id);
+    // A world whose replications are refused would show nothing.
+    if (record && config?.offset !== replication.offset)
+      this.#violated(`the simulation's own record of ${target} is refused`);
     if (change === 'create' && config) this.#oracle.created(target, config);
     if (change === 'delete') this.#oracle.deleted(target);
     else if (config) this.#oracle.changed(target, config);
