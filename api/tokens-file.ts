@@ -88,8 +88,7 @@ function parseEntry(entry: unknown, where: string, problems: string[]): TokenEnt
     typeof entry === 'object' && entry !== null && !Array.isArray(entry) ? { ...entry } : {};
   const { name, sha256, datamarts, role = 'customer' } = fields;
   const unknown = Object.keys(fields).filter((field) => !FIELDS.includes(field));
-  for (const field of unknown)
-    problems.push(`${where}: ${shownName(field)} is none of ${FIELDS.join(', ')}`);
+  for (const field of unknown) problems.push(`${where}: ${shownName(field)} is none of ${FIELDS.join(', ')}`);
   const isNamed = typeof name === 'string' && NAME.test(name);
   if (!isNamed) problems.push(`${where}: name must match ${NAME.source}`);
   const isHashed = typeof sha256 === 'string' && SHA256.test(sha256);
