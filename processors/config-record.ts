@@ -1,5 +1,6 @@
 import { parseJsonText } from '../schemas/json-text.ts';
 import { nearestName } from '../schemas/nearest-name.ts';
+import { redactText } from '../schemas/redacted-text.ts';
 import { refusal } from './config-problem.ts';
 import type { ConfigRules, DestinationType } from './destination-type.ts';
 
@@ -93,9 +94,9 @@ function unknownField(field: string, type: DestinationType, applicable: Readonly
   );
 }
 
-/** A field's name as a record gives it, fit to be shown. */
+/** A field's name as a record gives it, fit to be shown: it may be a secret that was put in the wrong place. */
 export function shownName(name: string): string {
-  const start = name.slice(0, SHOWN_CHARACTERS).toWellFormed();
+  const start = redactText(name).slice(0, SHOWN_CHARACTERS).toWellFormed();
   return start.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');
 }
 

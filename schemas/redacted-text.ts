@@ -8,7 +8,7 @@ const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
     /-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g,
     `${REDACTED} PRIVATE KEY`,
   ],
-  [/(SharedAccess(?:Key|Signature)\s*=\s*)[^;\s"']+/gi, `$1${REDACTED}`],
+  [/(SharedAccess(?:Key|Signature)\s*(?:=|%3D)\s*)[^;\s"']+/gi, `$1${REDACTED}`],
   [/(Authorization["']?\s*[:=]\s*["']?)(?:(?:Bearer|Basic)\s+)?[^\s"',;}]+/gi, `$1${REDACTED}`],
   [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
   [/\b(api):[A-Za-z0-9_-]{16,}/g, `$1:${REDACTED}`],
@@ -31,7 +31,7 @@ const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
 const USER_POINT = /(?<!TrackingId:)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 /** Service accounts are no people. Bounded, so that a long text costs little. */
 const E_MAIL =
-  /[^\s@"'<>(),;:]{1,64}@(?![\w-]{1,63}\.iam\.gserviceaccount\.com)[^\s@"'<>(),;:]{1,255}\.[a-z]{2,}/gi;
+  /[^\s@"'<>(),;:]{1,64}(?:@|%40)(?![\w-]{1,63}\.iam\.gserviceaccount\.com)[^\s@"'<>(),;:]{1,255}\.[a-z]{2,}/gi;
 
 /** Takes out of a text what looks like a secret: keys, tokens, passwords in addresses. */
 export function redactText(text: string): string {
