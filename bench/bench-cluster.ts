@@ -12,12 +12,15 @@ import type { Admin, KafkaClient, Producer } from '../streams/kafka/kafkajs.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { createTopics } from '../streams/topics/create-topics.ts';
+import type { ControlRecords } from './control-records.ts';
 import { BENCH_DATAMART, sampleRecords } from './sample-records.ts';
 
 export const PARTITIONS = 8;
 export const PROJECT_ID = 'bench-project';
 
 const SEND_RECORDS = 500;
+/** Sealed credentials have some KB, and a request may have 1 MB. */
+const SEND_CONTROL_RECORDS = 200;
 export const CREDENTIALS_FILE = 'service-account.json';
 
 /** A mutation topic full of records. */
@@ -104,7 +107,7 @@ export class BenchCluster implements AsyncDisposable {
       TOPICS_MUTATIONS: dataset.topic,
       TOPICS_SNAPSHOT: `${dataset.topic}-snapshot`,
       TOPICS_REPLICATION_CONFIG: replications.topic,
-      TOPICS_REPLICATION_CREDENTIALS: name('credentials'),
+      TOPICS_REPLICATION_CREDENTIALS: credentialsTopicOf(replications),
       TOPICS_REPLICATION_STATUS: statusTopicOf(replications),
       TOPICS_INITIAL_SYNC_REQUESTS: name('sync-requests'),
       TOPICS_INITIAL_SYNC_EXECUTIONS: name('sync-executions'),
@@ -183,6 +186,29 @@ export class BenchCluster implements AsyncDisposable {
     return replications;
   }
 
+  /** The control topic of that name, which is to be filled; its settings can be asked for at once. */
+  controlTopic(name: string): Pick<ReplicationSet, 'topic'> {
+    return { topic: `bench-${this.#runId}-${name}` };
+  }
+
+  /** Makes the control topic with those that belong to it, and stores these records as the first ones. */
+  async control(replications: Pick<ReplicationSet, 'topic'>, records: ControlRecords): Promise<void> {
+    await this.#makeTopics({ topic: `bench-${this.#runId}-mutations-0` }, replications);
+    const lists = [
+      [credentialsTopicOf(replications), records.credentials],
+      [replications.topic, records.configs],
+      [statusTopicOf(replications), records.statuses],
+    ] as const;
+    for (const [topic, messages] of lists)
+      for (let from = 0; from < messages.length; from += SEND_CONTROL_RECORDS)
+        await this.#producer.send({ topic, messages: messages.slice(from, from + SEND_CONTROL_RECORDS) });
+  }
+
+  /** Of the bench's own failures. */
+  get logger(): Logger {
+    return this.#logger;
+  }
+
   /** A mutation topic that holds nothing yet, and is nobody else's. */
   async emptyTopic(partitions: number): Promise<Pick<Dataset, 'topic'>> {
     this.#emptyTopics += 1;
@@ -251,6 +277,10 @@ export class BenchCluster implements AsyncDisposable {
   }
 }
 
+function credentialsTopicOf({ topic }: Pick<ReplicationSet, 'topic'>): string {
+  return `${topic}-credentials`;
+}
+
 function statusTopicOf({ topic }: Pick<ReplicationSet, 'topic'>): string {
   return `${topic}-status`;
 }
@@ -283,7 +313,7 @@ function replicationConfig(id: string, datamartId: string, topicId: string) {
 }
 
 /** A key file of nobody's. */
-function serviceAccount(): string {
+export function serviceAccount(): string {
   const { privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },

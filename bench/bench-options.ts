@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** The parts of the bench. */
-export const BENCHES = ['throughput', 'growth', 'join', 'isolation', 'steady'] as const;
+export const BENCHES = ['throughput', 'growth', 'join', 'isolation', 'steady', 'control'] as const;
 export type Bench = (typeof BENCHES)[number];
 
 /** With all that the machine can, or with mutations that come when they come. */
@@ -46,6 +46,8 @@ export interface BenchOptions {
   readonly foreign: number;
   readonly isolation: IsolationOptions;
   readonly steady: SteadyOptions;
+  /** Replications of the control bench. */
+  readonly table: number;
   /** Another checkout whose program takes part in the throughput bench; null for none. */
   readonly against: string | null;
   /** Where CPU profiles of the program go; null for none. */
@@ -53,13 +55,14 @@ export interface BenchOptions {
 }
 
 /** Shown by `--help`. */
-export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [steady] [options]      (default: all)
+export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [steady] [control] [options]      (default: all)
 
   throughput   CPU time per record of this program beside a tuned hand-written loop
   growth       of this program, with values of 200 B, 1 KB and 4 KB
   join         of this program, without and with foreign replications on the table
   isolation    what four healthy replications notice of four faulty ones
   steady       whether memory stays while a destination never answers and has 1 GB of backlog
+  control      how long a start and a change take with thousands of replications, and what one costs in memory
 
   --runs <n>             alternating runs, of which the median counts (5)
   --records <n>          records that each run measures, a multiple of 8 (200000)
@@ -73,6 +76,7 @@ export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] 
   --phases <list>        its seconds of warm-up, health, fault, detachment and, at most, catch-up (15,30,60,20,90)
   --minutes <n>          that the steady bench measures, after one to settle (10)
   --backlog <n>          mutations that lie there when it starts (860000)
+  --table <n>            replications of the control bench, ten a datamart (5000)
   --quick                one run with 40000 records, and short phases, to see that it works
   --profile [directory]  profiles this program instead of comparing it; the directory gets the .cpuprofile files
   --help
@@ -101,6 +105,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       phases: { type: 'string' },
       minutes: { type: 'string' },
       backlog: { type: 'string' },
+      table: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -131,6 +136,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       minutes: wholeNumber('--minutes', values.minutes ?? (values.quick ? '1' : '10'), 1),
       backlog: wholeNumber('--backlog', values.backlog ?? (values.quick ? '40000' : '860000'), 1),
     },
+    table: wholeNumber('--table', values.table ?? (values.quick ? '500' : '5000'), 10),
     against: values.against === undefined ? null : checkout(values.against),
     profileDirectory: values.profile ?? null,
   };

@@ -155,6 +155,11 @@ export class IsolationProcessor implements AsyncDisposable {
     return this.#process.pid;
   }
 
+  /** Of the API, health and metrics. */
+  get url(): string {
+    return this.#url;
+  }
+
   async gauges(): Promise<ProcessorGauges> {
     const text = await (await fetch(`${this.#url}/metrics`)).text();
     const windows = samplesOf(text, 'datamart_replication_window_records').map(([, value]) => value);

@@ -1,6 +1,7 @@
 /** `npm run bench`: measures, prints tables, and ends with 1 when a law doesn't hold. See README.md. */
 import { BenchCluster } from './bench-cluster.ts';
 import { parseBenchOptions, USAGE, type Bench, type BenchOptions } from './bench-options.ts';
+import { benchControl } from './control.ts';
 import { benchGrowth } from './growth.ts';
 import { benchIsolation } from './isolation.ts';
 import { benchJoin } from './join.ts';
@@ -20,6 +21,7 @@ const BENCH: Readonly<Record<Bench, RunBench>> = {
   join: benchJoin,
   isolation: benchIsolation,
   steady: benchSteady,
+  control: benchControl,
 };
 
 function print(text: string): void {

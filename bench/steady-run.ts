@@ -1,9 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchCluster } from './bench-cluster.ts';
 import type { SteadyOptions } from './bench-options.ts';
+import { collectable, collectGarbage, until, type Collected } from './collect-garbage.ts';
 import {
   IsolationFake,
   IsolationProcessor,
@@ -17,13 +18,6 @@ export interface Sample extends ProcessorGauges {
   readonly seconds: number;
   /** What the healthy destination has got so far. */
   readonly delivered: number;
-}
-
-/** What is in use after a forced collection. */
-export interface Collected {
-  readonly heapUsed: number;
-  readonly external: number;
-  readonly rss: number;
 }
 
 /** One run. */
@@ -46,15 +40,12 @@ export const LIVE_PER_SECOND = 1_000;
 const PARTITIONS = 8;
 const SETTLING_MS = 60_000;
 const SAMPLE_MS = 1_000;
-const POLL_MS = 200;
 const WRITING_LIMIT_MS = 900_000;
 const BACKLOG_LIMIT_MS = 900_000;
 /** After the producer's end; its last requests may be under way. */
 const LAST_DELIVERIES_MS = 60_000;
-const COLLECTION_LIMIT_MS = 10_000;
 /** What V8 grants itself in a container of 1 GiB, which is what the README asks for. */
 const HEAP = '--max-old-space-size=512';
-const PRELOAD = new URL('forced-collection.ts', import.meta.url).href;
 
 /**
  * A backlog lies there, one destination never answers. Once the healthy one has got its part, mutations come at a measured
@@ -89,8 +80,7 @@ export async function runSteady(cluster: BenchCluster, options: SteadyOptions): 
         ...cluster.settings(dataset, replications),
         KAFKA_GROUP_ID: cluster.newGroup(),
         PUBSUB_EMULATOR_HOST: fake.host,
-        NODE_OPTIONS: `${HEAP} --import=${PRELOAD}`,
-        COLLECTIONS_FILE: file,
+        ...collectable(file, HEAP),
       },
       directory,
     ),
@@ -102,7 +92,7 @@ export async function runSteady(cluster: BenchCluster, options: SteadyOptions): 
 
   const producer = stack.use(new IsolationProducer({ ...job, rate: LIVE_PER_SECOND, lead: 0 }));
   // Before the minute: the heap has grown again when it is over.
-  const before = await collect(processor, file, 1);
+  const before = await collectGarbage(processor.pid, file, 1);
   await sleep(SETTLING_MS);
   const samples: Sample[] = [];
   const measuredMs = options.minutes * 60_000;
@@ -113,7 +103,7 @@ export async function runSteady(cluster: BenchCluster, options: SteadyOptions): 
     samples.push({ seconds, delivered: delivered(), ...(await processor.gauges()) });
     if (next > 0 && next % 60_000 === 0) say(`minute ${next / 60_000} of ${options.minutes}`);
   }
-  const after = await collect(processor, file, 2);
+  const after = await collectGarbage(processor.pid, file, 2);
   await producer[Symbol.asyncDispose]();
   const produced = backlog + producer.produced;
   // What a killed producer had under way may be stored uncounted: at least what it counted has to arrive.
@@ -141,26 +131,6 @@ async function writeBacklog(producer: IsolationProducer, records: number): Promi
     await sleep(SAMPLE_MS);
   }
   return last;
-}
-
-async function collect(processor: IsolationProcessor, file: string, nth: number): Promise<Collected> {
-  const lines = async (): Promise<readonly string[]> =>
-    (await readFile(file, 'utf8').catch(() => '')).split('\n').slice(0, -1);
-  process.kill(processor.pid, 'SIGUSR2');
-  await until(async () => (await lines()).length >= nth, COLLECTION_LIMIT_MS, 'a forced collection');
-  return JSON.parse((await lines())[nth - 1] ?? '') as Collected;
-}
-
-async function until(
-  hasCome: () => boolean | Promise<boolean>,
-  limitMs: number,
-  what: string,
-): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (!(await hasCome())) {
-    if (performance.now() > deadline) throw new Error(`waited ${limitMs / 1_000} s for ${what}`);
-    await sleep(POLL_MS);
-  }
 }
 
 function say(text: string): void {
