@@ -28,7 +28,7 @@ const SECRET_PATTERNS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** A user point's id, but not the ids by which Azure finds a request again. */
-const USER_POINT = /(?<!TrackingId:)\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
+const USER_POINT = /(?<!TrackingId:)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi;
 /** Service accounts are no people. Bounded, so that a long text costs little. */
 const E_MAIL =
   /[^\s@"'<>(),;:]{1,64}(?:@|%40)(?![\w-]{1,63}\.iam\.gserviceaccount\.com)[^\s@"'<>(),;:]{1,255}\.[a-z]{2,}/gi;
