@@ -6,6 +6,7 @@ import { ControlTables, type ControlListener } from '../streams/control-tables.t
 import type { FatalStreamsError } from '../streams/errors.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
 import type { Logger } from '../streams/logger.ts';
+import { ReaderPerTopic } from '../streams/reader-per-topic.ts';
 
 export interface ControlTablesContext {
   readonly settings: Settings;
@@ -26,7 +27,8 @@ export class FollowedTables implements AsyncDisposable {
   #followed: Promise<void> = Promise.resolve();
 
   constructor({ settings, logger, replications, credentials, listener = {} }: ControlTablesContext) {
-    const reader = kafkajsPort(settings.kafka, logger).partitionReader();
+    const port = kafkajsPort(settings.kafka, logger);
+    const reader = new ReaderPerTopic(() => port.partitionReader());
     this.#close = () => reader.close();
     this.#failed.promise.catch(() => undefined);
     this.tables = new ControlTables({

@@ -21,6 +21,7 @@ import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
 import { memoryHogs } from './memory-hogs.ts';
 import type { EngineMetrics } from './metrics.ts';
+import { ReaderPerTopic } from './reader-per-topic.ts';
 import { ReplayTurns } from './replay-turns.ts';
 import { ReplicationControl } from './replication-control.ts';
 import type { SchemaLoader } from './schema-loader.ts';
@@ -167,7 +168,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       for (const task of this.#assignment.tasks) task.maybeResume();
     });
     this.#reader = kafka.partitionReader();
-    this.#tableReader = kafka.partitionReader();
+    this.#tableReader = new ReaderPerTopic(() => kafka.partitionReader());
     this.#producer = kafka.producer();
     this.#consumer = new SupervisedConsumer({
       make: () => kafka.groupConsumer(options.groupId, options.topics.mutations),
