@@ -6,6 +6,7 @@ import type { Clock } from './clock.ts';
 import type { Destination } from './destination.ts';
 import type { Linger, Lingering } from './linger.ts';
 import type { EngineMetrics } from './metrics.ts';
+import type { RejectingReplication } from './rejected-records.ts';
 import type { SegmentLog, SegmentReader } from './segment-log.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import { SegmentSlice, type MessageIdScope, type Segment } from './segment.ts';
@@ -22,7 +23,7 @@ export interface LaneOwner {
   /** A request of the lane failed; what it held is sent again unless the lane is told otherwise. */
   laneFailed(lane: Lane): void;
   /** Stores a record that the destination rejects. Resolves when it is durable; never rejects. */
-  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void>;
+  storeRejected(offset: number, replication: RejectingReplication, error: SinkError): Promise<void>;
 }
 
 export interface LaneContext {
@@ -410,7 +411,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   #storeRejected(entry: QueuedSegment, failure: SinkError): void {
     this.#state = 'storing';
     void this.#owner
-      .storeRejected(entry.segment.offset(entry.cursor), this.#destination.id, failure)
+      .storeRejected(entry.segment.offset(entry.cursor), this.#destination.config, failure)
       .then(() => {
         if (this.#state !== 'storing' || !this.#queue.includes(entry)) return;
         this.#context.metrics.operations.add(1, this.#destination.id, 'rejected');

@@ -1,3 +1,4 @@
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
 import { sleep, type Clock } from './clock.ts';
@@ -6,6 +7,9 @@ import type { ConsumedRecord, PartitionReader, TopicPartition } from './kafka-po
 import type { Logger } from './logger.ts';
 
 const READ_ATTEMPTS = 5;
+
+/** Whose destination rejects. The datamart is named too: an id may be used again by another. */
+export type RejectingReplication = Pick<ReplicationConfig, 'id' | 'datamartId'>;
 
 export interface RejectedRecordsContext {
   readonly deadLetters: DeadLetters;
@@ -28,7 +32,7 @@ export class RejectedRecords {
   }
 
   /** Resolves when the dead letter is durable, or the task was closed. Never rejects. */
-  async store(offset: number, replicationId: string, error: SinkError): Promise<void> {
+  async store(offset: number, { id, datamartId }: RejectingReplication, error: SinkError): Promise<void> {
     const record = await this.#readAgain(offset);
     const { topic, partition } = this.#scope;
     const cause: DeadLetterCause = {
@@ -37,7 +41,8 @@ export class RejectedRecords {
       topic,
       partition,
       offset,
-      replicationId,
+      datamartId,
+      replicationId: id,
       code: error.code,
     };
     await this.#context.deadLetters.store([{ record, cause }], this.#storing);

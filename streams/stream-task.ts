@@ -11,7 +11,7 @@ import type { ConsumedBatch, ConsumedRecord, TopicPartition } from './kafka-port
 import type { Lane } from './lane.ts';
 import { QUIET_TIME_MS, type Lease } from './lease.ts';
 import { ParkedRecords } from './parked-records.ts';
-import { RejectedRecords } from './rejected-records.ts';
+import { RejectedRecords, type RejectingReplication } from './rejected-records.ts';
 import {
   TaskReplications,
   type TaskReplicationsContext,
@@ -290,8 +290,8 @@ export class StreamTask implements TaskReplicationsOwner {
     if (this.#settledSinceCommit >= COMMIT_EVERY_OPERATIONS || this.#isPaused) this.#owner.commitSoon();
   }
 
-  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void> {
-    return this.#rejected.store(offset, replicationId, error);
+  storeRejected(offset: number, replication: RejectingReplication, error: SinkError): Promise<void> {
+    return this.#rejected.store(offset, replication, error);
   }
 
   commitSoon(): void {

@@ -10,6 +10,7 @@ import { FanOut } from './fan-out.ts';
 import type { TopicPartition } from './kafka-port.ts';
 import type { Lane, LaneOwner } from './lane.ts';
 import { Lanes, type Gap, type LanesContext } from './lanes.ts';
+import type { RejectingReplication } from './rejected-records.ts';
 import { identityHash } from './replication-identity.ts';
 import type { Stance } from './replication-states.ts';
 import type { RecordOrigin } from './segment.ts';
@@ -53,7 +54,7 @@ export interface TaskReplicationsOwner {
   mayAttempt(): boolean;
   /** Operations were delivered, or stored as dead letters. */
   onSettled(count: number): void;
-  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void>;
+  storeRejected(offset: number, replication: RejectingReplication, error: SinkError): Promise<void>;
   commitSoon(): void;
 }
 
@@ -339,8 +340,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       this.#catchUp.restart(lane);
   }
 
-  storeRejected(offset: number, replicationId: string, error: SinkError): Promise<void> {
-    return this.#owner.storeRejected(offset, replicationId, error);
+  storeRejected(offset: number, replication: RejectingReplication, error: SinkError): Promise<void> {
+    return this.#owner.storeRejected(offset, replication, error);
   }
 
   replayLimit(lane: Lane): number {
