@@ -147,12 +147,15 @@ test('the product page’s calls work at any instance, to a replication that is 
   await one.process.waitWhileRunning(() => pubsub.messages.length === 2, 'the first operations');
 
   // Credentials that nobody can open: the destination in use goes on, until it is activated anew.
-  expect(await one.api.call('PUT', path, { status: 'PAUSED' })).toMatchObject({ status: 200 });
   const owner = { replicationId: id, datamartId: DATAMART };
   const unknown = aSealedRecord({ ...owner, version: 7, key: OTHER_KEY, text: aServiceAccountFile() });
   await produce(deployment.topics.replicationCredentials, [{ key: id, value: unknown }]);
   await waitFor(
-    async () => (await one.api.call('PUT', path, { status: 'ACTIVE' })).code === 'activation_failed',
+    async () => {
+      // Until this instance has read the credentials, the old ones pass the check.
+      await one.api.call('PUT', path, { status: 'PAUSED' });
+      return (await one.api.call('PUT', path, { status: 'ACTIVE' })).code === 'activation_failed';
+    },
     { message: 'the API to refuse the activation' },
   );
   const records = await readAll(deployment.topics.replicationConfig);
