@@ -9,7 +9,7 @@ import { range, send, untilWitnessed, WITNESS } from '../witness.ts';
 
 /* Rows of RELIABILITY section 6 about the control topic, on the real Kafka and with the official clients. */
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 test('row 41: of repeated and older records the log’s last one decides; there is one destination and nothing is published twice', async () => {
   await using clouds = await ReplicatedClouds.create({
@@ -142,7 +142,7 @@ async function emptyTail(topic: string): Promise<void> {
       await abortedTransaction(topic);
       return isGone();
     },
-    { timeoutMs: 60_000, message: 'compaction' },
+    { timeoutMs: 150_000, message: 'compaction' },
   );
 }
 
