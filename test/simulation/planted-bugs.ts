@@ -1,5 +1,7 @@
 /** A defect that the simulation must find: `find`, which is in `file` exactly once, becomes `replace`. */
 export interface PlantedBug {
+  /** Not surely within 200 seeds: `npm run simulate -- --planted` looks for it, the normal tests don't. */
+  readonly isRare?: boolean;
   readonly name: string;
   /** The rule of the protocol that it breaks. */
   readonly rule: string;
@@ -60,6 +62,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'commits go on while a claim is under way',
+    isRare: true,
     rule: 'A2',
     edits: [
       {
@@ -166,6 +169,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a position is given up before its gap is durable',
+    isRare: true,
     rule: 'A9, a gap forgotten',
     edits: [
       {
@@ -225,8 +229,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: 'streams/replication-control.ts',
-        find: 'if (carried.isReadable) return',
-        replace: 'if (carried.isReadable && carried.list !== null) return',
+        find: 'if (!isNew && carried.isReadable) return',
+        replace: 'if (!isNew && carried.isReadable && carried.list !== null) return',
       },
     ],
   },
@@ -270,6 +274,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a member that leaves or joins anew is not quiet before',
+    isRare: true,
     rule: 'A3, a consumer that crashes',
     edits: [
       {
