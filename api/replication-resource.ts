@@ -1,3 +1,4 @@
+import { sealedVersionOf } from '../processors/credentials-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { DestinationType } from '../processors/replication-config.ts';
 import { replicationState, verdictFor, type ReplicationState } from '../processors/replication-state.ts';
@@ -95,12 +96,12 @@ export function observedState(
   { status, credentials }: Pick<Observation, 'status' | 'credentials'>,
 ): ReplicationState {
   const isDetached = [...status.reports(config.id)].some(({ state }) => state === 'DETACHED');
-  return replicationState(config, status.verdict(config.id), versionOf(config, credentials), isDetached);
-}
-
-/** Of sealed credentials: a failure of older ones says nothing about those of now. */
-function versionOf({ id, credentialsUri }: ReplicationConfig, credentials: SealedVersions): number | null {
-  return credentialsUri === `sealed:${id}` ? credentials.versionOf(id) : null;
+  return replicationState(
+    config,
+    status.verdict(config.id),
+    sealedVersionOf(config, credentials),
+    isDetached,
+  );
 }
 
 /** The JSON of one replication, its fields in the order of the documentation. Lists leave `positions` out. */
@@ -160,7 +161,7 @@ function observedOf(
   const verdict = status.verdict(config.id);
   const state = observedState(config, { status, credentials });
   const isInForce = state === 'ERROR' && verdict !== null;
-  const inForce = isInForce ? verdictFor(config, verdict, versionOf(config, credentials)) : null;
+  const inForce = isInForce ? verdictFor(config, verdict, sealedVersionOf(config, credentials)) : null;
   const failure = inForce?.failure ?? null;
   const positions = positionsOf(config, state, status, offsets);
   const lostOffsets = written?.lostOffsets ?? 0;

@@ -1,6 +1,14 @@
 import { holdSameCredentials, type SealedCredentials } from '../schemas/sealed-credentials.ts';
 import { readCredentialsRecord, type CredentialsRecord } from './credentials-record.ts';
 
+/** The version of the sealed credentials that a config names; null when it names none, or when there are none. */
+export function sealedVersionOf(
+  { id, credentialsUri }: { readonly id: string; readonly credentialsUri: string | null },
+  credentials: { versionOf(replicationId: string): number | null },
+): number | null {
+  return credentialsUri === `sealed:${id}` ? credentials.versionOf(id) : null;
+}
+
 /**
  * The sealed credentials of all replications, as `replication-credentials` holds them: of each key the newest record,
  * also where that has a lower version. Opens nothing and holds no plaintext.

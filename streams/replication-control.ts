@@ -1,10 +1,10 @@
-import type { CredentialsTable } from '../processors/credentials-table.ts';
+import { sealedVersionOf, type CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import type { PartitionReport } from '../processors/status-record.ts';
 import type { StatusTable } from '../processors/status-table.ts';
-import { schemeOf, type CredentialsRequest } from '../sinks/credentials.ts';
+import type { CredentialsRequest } from '../sinks/credentials.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
@@ -118,8 +118,7 @@ export class ReplicationControl {
       logger,
       signal,
       isCoordinator: options.isCoordinator,
-      credentialsVersionOf: ({ id, credentialsUri }) =>
-        credentialsUri !== null && schemeOf(credentialsUri) === 'sealed' ? credentials.versionOf(id) : null,
+      credentialsVersionOf: (config) => sealedVersionOf(config, credentials),
       onStance: (config, stance) => {
         this.#onStance(config, stance);
       },

@@ -1,3 +1,4 @@
+import { sealedVersionOf } from '../../processors/credentials-table.ts';
 import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import { replicationState } from '../../processors/replication-state.ts';
 import type { Clock } from '../../streams/clock.ts';
@@ -71,7 +72,7 @@ async function judge(
   const reports = [...status.reports(id)];
   const detached = reports.filter(({ state }) => state === 'DETACHED');
   const verdict = status.verdict(id);
-  const version = config.credentialsUri === `sealed:${id}` ? credentials.versionOf(id) : null;
+  const version = sealedVersionOf(config, credentials);
   const state = replicationState(config, verdict, version, detached.length > 0);
   const observed = status.status(id);
   const findings: Finding[] = [];

@@ -1,4 +1,4 @@
-import type { CredentialsTable } from '../../processors/credentials-table.ts';
+import { sealedVersionOf, type CredentialsTable } from '../../processors/credentials-table.ts';
 import { datamartOf, examineRecord, type ExaminedRecord } from '../../processors/examined-record.ts';
 import { ExplainError, type Explainer, type ExplainRequest } from '../../processors/explain-request.ts';
 import { explain, type Explanation, type LettersFound } from '../../processors/explanation.ts';
@@ -239,12 +239,11 @@ export class KafkaExplainer implements Explainer {
     where: { readonly at: TopicPartition; readonly carried: CommitMetadata | null } | null,
   ): ReplicationStanding {
     const { status, credentials } = this.#options.tables;
-    const isSealed = config.credentialsUri === `sealed:${config.id}`;
     const reports = [...status.reports(config.id)];
     return {
       config,
       verdict: status.verdict(config.id),
-      credentialsVersion: isSealed ? credentials.versionOf(config.id) : null,
+      credentialsVersion: sealedVersionOf(config, credentials),
       isDetached: reports.some(({ state }) => state === 'DETACHED'),
       since: status.status(config.id)?.since ?? null,
       own: where?.carried ? ownPositionOf(config, where.carried) : null,
