@@ -1,10 +1,15 @@
 import { constants } from 'node:fs';
 import { access, lstat, mkdir, open, realpath, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { SinkError } from '../sink.ts';
 import type { AppendFile, FileStore } from './file-store.ts';
 
 const LF = 0x0a;
+
+/** A line that doesn't grow for so long is cut: nobody is writing it any more. */
+const CUT_AFTER_MS = 100;
+const LOOK_EVERY_MS = 5;
 
 /**
  * Files below one directory, which they can't leave: folders are made one by one, every link on the way is resolved
@@ -77,12 +82,25 @@ class OpenFile implements AppendFile {
     }
   }
 
+  /** A file's size grows page by page during another process's write: its last line may be only half there yet. */
   async endsWithinLine(): Promise<boolean> {
+    let size = await this.#sizeWithinLine();
+    for (let unchangedMs = 0; size !== null && unchangedMs < CUT_AFTER_MS; unchangedMs += LOOK_EVERY_MS) {
+      await delay(LOOK_EVERY_MS);
+      const now = await this.#sizeWithinLine();
+      if (now !== size) unchangedMs = 0;
+      size = now;
+    }
+    return size !== null;
+  }
+
+  /** The file's size when its last line lacks the LF, else null. */
+  async #sizeWithinLine(): Promise<number | null> {
     const { size } = await this.#handle.stat();
-    if (size === 0) return false;
+    if (size === 0) return null;
     const last = Buffer.alloc(1);
     const { bytesRead } = await this.#handle.read(last, 0, 1, size - 1);
-    return bytesRead === 1 && last[0] !== LF;
+    return bytesRead === 1 && last[0] !== LF ? size : null;
   }
 
   async append(bytes: Buffer): Promise<number> {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DirectoryStore } from '../../../../sinks/file/directory-store.ts';
@@ -90,6 +90,17 @@ describe('lines', () => {
     await sendOnce(PATH, batchOf('{"n":2}'));
 
     expect(await textOf()).toBe('{"n":0}\n{"cut":\n{"n":1}\n{"n":2}\n');
+  });
+
+  test('wait for the end of one that another process is writing', async () => {
+    await mkdir(join(directory, 'acme'));
+    await writeFile(join(directory, PATH), '{"n":');
+
+    const sending = sendOnce(PATH, batchOf('{"n":1}'));
+    await appendFile(join(directory, PATH), '0}\n');
+    await sending;
+
+    expect(await textOf()).toBe('{"n":0}\n{"n":1}\n');
   });
 
   test('stay whole when several sinks append to one file', async () => {
