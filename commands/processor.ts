@@ -68,6 +68,7 @@ export async function composeProcessor(
     topics: settings.topics,
     delivery: settings.delivery,
     startFrom: settings.kafka.startFrom,
+    snapshotTopics: snapshotTopicsOf(settings),
     kafka: kafkajsPort(settings.kafka, logger),
     table,
     decoder: new RecordDecoder(schemas),
@@ -83,6 +84,12 @@ export async function composeProcessor(
     logger,
   });
   return { application, metrics, table, sinks, schemas };
+}
+
+/** The snapshot topic of each mutation topic; null when this program doesn't keep the snapshot. */
+export function snapshotTopicsOf({ snapshot, topics }: Settings): ReadonlyMap<string, string> | null {
+  if (!snapshot.enabled) return null;
+  return new Map(topics.mutations.map((topic, i) => [topic, topics.snapshots[i] ?? '']));
 }
 
 /** The table of replications whose destinations are of these kinds, still empty. */

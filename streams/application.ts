@@ -15,7 +15,7 @@ import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { FileCredentialsWatch } from './file-credentials-watch.ts';
 import { registerGauges } from './gauges.ts';
-import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
+import type { GroupConsumer, KafkaPort, PartitionReader, PartitionWriter, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
@@ -92,6 +92,8 @@ export interface ApplicationOptions {
     readonly detachAfterMs: number;
   };
   readonly startFrom: 'earliest' | 'latest';
+  /** The snapshot topic of each mutation topic; null when this program doesn't keep the snapshot. */
+  readonly snapshotTopics: ReadonlyMap<string, string> | null;
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
   /** Of the sealed credentials, still empty. */
@@ -143,6 +145,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #reader: PartitionReader;
   readonly #producer: Producer;
   readonly #tableReader: PartitionReader;
+  readonly #snapshotWriter: PartitionWriter;
   readonly #control: ReplicationControl;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
@@ -170,6 +173,7 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#reader = kafka.partitionReader();
     this.#tableReader = new ReaderPerTopic(() => kafka.partitionReader());
     this.#producer = kafka.producer();
+    this.#snapshotWriter = kafka.partitionWriter();
     this.#consumer = new SupervisedConsumer({
       make: () => kafka.groupConsumer(options.groupId, options.topics.mutations),
       clock,
@@ -427,21 +431,24 @@ export class ReplicationApplication implements StreamTaskOwner {
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
     const scope = { topic, partition, partitionCount: this.#control.pins.countOf(topic) };
-    return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
+    return new StreamTask(scope, taskId, claim, this.#taskContext(topic), this);
   }
 
-  #taskContext(): StreamTaskContext {
+  #taskContext(topic: string): StreamTaskContext {
     const { decoder, table, encoders, schemas, delivery, metrics, clock, random, logger } = this.#options;
+    const snapshotTopic = this.#options.snapshotTopics?.get(topic);
     return {
       table,
       decoder,
-      topology: new Topology(decoder, table),
+      // All of them go to the snapshot.
+      topology: new Topology(decoder, table, snapshotTopic === undefined ? undefined : () => true),
       encoders,
       destinations: this.#destinations,
       deadLetters: this.#deadLetters,
       reader: this.#reader,
       schemas,
       lease: this.#lease,
+      snapshot: snapshotTopic === undefined ? null : { snapshotTopic, writer: this.#snapshotWriter },
       stanceOf: (config) => this.#control.stanceOf(config),
       statusOf: (id, at) => this.#control.reportOf(id, at),
       storeReport: (report) => this.#control.storeReport(report),
@@ -490,6 +497,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       this.#closed('consumer', this.#consumer.stop()),
       this.#closed('destinations', this.#destinations.close()),
       this.#closed('producer', this.#producer.close()),
+      this.#closed('snapshot', this.#snapshotWriter.close()),
       this.#closed('reader', this.#reader.close()),
       this.#closed('table reader', this.#tableReader.close()),
       this.#closed('table', this.#following),

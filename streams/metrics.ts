@@ -65,6 +65,7 @@ export class EngineMetrics {
   readonly detaches = new CounterFamily(['replication_id']);
   readonly catchUps = new CounterFamily(['replication_id']);
   readonly lostOffsets = new CounterFamily(['replication_id']);
+  readonly snapshotRecords = new CounterFamily(['result']);
   /** Delivered operations by document type and operation: `docType * 2 + op`. */
   readonly documents = new Float64Array(DOCUMENT_TYPES.length * OPERATION_NAMES.length);
   readonly #deliveryCounts = new Float64Array(DELIVERY_BUCKETS.length + 1);
@@ -91,6 +92,11 @@ export class EngineMetrics {
       'lost_offsets_total',
       'Offsets that retention took before a replication had them',
       this.lostOffsets,
+    );
+    this.#counter(
+      'snapshot_records_total',
+      'Mutations that the snapshot has taken, by what became of them',
+      this.snapshotRecords,
     );
     this.#register('documents_total', 'Operations delivered, by document type and operation', 'counter', () =>
       DOCUMENT_TYPES.flatMap((docType, i) =>

@@ -1,4 +1,5 @@
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
+import { formatMutationSource } from '../schemas/mutation-source.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { OperationBatch } from '../sinks/sink.ts';
@@ -154,8 +155,6 @@ export class SegmentSlice implements OperationBatch {
   }
 
   messageId(i: number): string {
-    const { partition, partitionCount } = this.#scope;
-    const offset = String(this.segment.offset(this.from + i)).padStart(20, '0');
-    return `${String(partitionCount).padStart(5, '0')}-${partition}-${offset}`;
+    return formatMutationSource({ ...this.#scope, offset: this.segment.offset(this.from + i) });
   }
 }

@@ -13,6 +13,11 @@ import { QUIET_TIME_MS, type Lease } from './lease.ts';
 import { ParkedRecords } from './parked-records.ts';
 import { RejectedRecords, type RejectingReplication } from './rejected-records.ts';
 import {
+  SnapshotWriter,
+  type SnapshotWriterContext,
+  type SnapshotWriterOwner,
+} from './snapshot/snapshot-writer.ts';
+import {
   TaskReplications,
   type TaskReplicationsContext,
   type TaskReplicationsOwner,
@@ -20,13 +25,15 @@ import {
 import { Window } from './window.ts';
 
 /** Why a partition can't go on; `partition_blocked{reason}` shows it. */
-export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters';
+export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters' | 'snapshot';
 
 export interface StreamTaskContext extends TaskReplicationsContext {
   readonly topology: Topology;
   readonly deadLetters: DeadLetters;
   readonly window: { readonly maxRecords: number; readonly maxBytes: number };
   readonly lease: Lease;
+  /** Where the mutations of this topic are copied to; null when the snapshot isn't kept by this program. */
+  readonly snapshot: Pick<SnapshotWriterContext, 'snapshotTopic' | 'writer'> | null;
 }
 
 /** Where a task begins. */
@@ -84,6 +91,7 @@ export class StreamTask implements TaskReplicationsOwner {
   readonly replications: TaskReplications;
   readonly #rejected: RejectedRecords;
   readonly #parked: ParkedRecords;
+  readonly #snapshot: SnapshotWriter | null;
   readonly #closing = new AbortController();
   readonly #blocked = new Set<BlockReason>();
   readonly #deadLetterAttempts = { inFlight: 0 };
@@ -139,6 +147,8 @@ export class StreamTask implements TaskReplicationsOwner {
         this.onSettled(count);
       },
     });
+    const { snapshot } = context;
+    this.#snapshot = snapshot && new SnapshotWriter({ ...context, ...snapshot }, this.#snapshotOwner());
     if (!start.isNew && !start.carried.isQuiet) this.#keepQuiet();
     this.replications.restore(start.carried.x);
     if (start.lost) this.replications.lostToFollowers(start.lost.from, start.lost.to);
@@ -189,6 +199,7 @@ export class StreamTask implements TaskReplicationsOwner {
     return Math.min(
       this.#position,
       this.#parked.position ?? this.#position,
+      this.#snapshot?.position ?? this.#position,
       this.replications.heldFrom() ?? this.#position,
     );
   }
@@ -210,7 +221,8 @@ export class StreamTask implements TaskReplicationsOwner {
 
   /** True when nothing that this task started can still take effect anywhere (PROTOCOL A3, A6). */
   get isQuiet(): boolean {
-    return this.#deadLetterAttempts.inFlight === 0 && this.replications.isQuiet;
+    const isSnapshotQuiet = this.#snapshot?.isQuiet ?? true;
+    return this.#deadLetterAttempts.inFlight === 0 && isSnapshotQuiet && this.replications.isQuiet;
   }
 
   /** True when nothing that was taken up waits to be delivered or stored. */
@@ -268,6 +280,7 @@ export class StreamTask implements TaskReplicationsOwner {
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
     this.#closing.abort();
+    this.#snapshot?.close();
     this.replications.close();
     this.#held = [];
   }
@@ -331,7 +344,7 @@ export class StreamTask implements TaskReplicationsOwner {
         needsSchema = true;
         break;
       }
-      if (topology.isDecoded) this.replications.saw(topology.mutation, record.offset);
+      if (topology.isDecoded) this.#take(record);
       if (status === 'ok' || status === 'not_in_schema') this.#forward(record, arrival);
       else if (isDeadLetterReason(status)) this.#park(record, status);
       this.#results.set(status, (this.#results.get(status) ?? 0) + 1);
@@ -357,6 +370,28 @@ export class StreamTask implements TaskReplicationsOwner {
       this.#held.push(...held.slice(i + 1));
       return;
     }
+  }
+
+  /** Whether anybody wants the mutation or not. */
+  #take(record: ConsumedRecord): void {
+    const { table, topology } = this.#context;
+    const { mutation } = topology;
+    if (table.has(mutation.datamart)) this.replications.saw(mutation, record.offset);
+    this.#snapshot?.append(mutation, record);
+  }
+
+  #snapshotOwner(): SnapshotWriterOwner {
+    return {
+      scope: this.scope,
+      mayAttempt: () => this.mayAttempt(),
+      onSettled: (count) => {
+        this.onSettled(count);
+      },
+      onWaiting: (isWaiting) => {
+        this.#setBlocked('snapshot', isWaiting);
+      },
+      storeTooLarge: (offset, detail) => this.#rejected.storeAs(offset, { reason: 'too_large', detail }),
+    };
   }
 
   #forward({ offset, timestamp }: ConsumedRecord, arrival: number): void {

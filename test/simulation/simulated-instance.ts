@@ -20,6 +20,7 @@ export const TOPICS = {
   deadLetters: 'replication-dead-letters',
 } as const;
 export const MUTATIONS = TOPICS.mutations[0];
+export const SNAPSHOT = 'datamart-snapshot';
 export const GROUP = 'datamart-replication';
 
 export interface InstanceOptions {
@@ -71,6 +72,7 @@ export class SimulatedInstance {
         detachAfterMs: scenario.detachAfterMs,
       },
       startFrom: 'earliest',
+      snapshotTopics: scenario.hasSnapshot ? new Map([[MUTATIONS, SNAPSHOT]]) : null,
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),

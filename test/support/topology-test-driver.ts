@@ -19,6 +19,7 @@ export const MUTATIONS = 'datamart-mutations';
 export const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
 export const CONFIG = { topic: 'replication-config', partition: 0 };
 export const STATUS = { topic: 'replication-status', partition: 0 };
+export const SNAPSHOT = 'datamart-snapshot';
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
 export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
@@ -50,6 +51,8 @@ interface DriverOptions {
   readonly sinks?: ScriptedSinks;
   readonly resolver?: CredentialsResolver;
   readonly startFrom?: 'earliest' | 'latest';
+  /** Default: it isn't kept. */
+  readonly hasSnapshot?: boolean;
   /** Default: every topic is there, the mutation topic with 4 partitions. */
   readonly checkTopics?: ConstructorParameters<typeof ReplicationApplication>[0]['checkTopics'];
 }
@@ -101,6 +104,7 @@ export class TopologyTestDriver {
         detachAfterMs: 30_000,
       },
       startFrom: options.startFrom ?? 'earliest',
+      snapshotTopics: options.hasSnapshot ? new Map([[MUTATIONS, SNAPSHOT]]) : null,
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
