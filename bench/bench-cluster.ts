@@ -112,6 +112,7 @@ export class BenchCluster implements AsyncDisposable {
       TOPICS_INITIAL_SYNC_REQUESTS: name('sync-requests'),
       TOPICS_INITIAL_SYNC_EXECUTIONS: name('sync-executions'),
       TOPICS_DEAD_LETTERS: name('dead-letters'),
+      // Benches turn it on where they measure it.
       SNAPSHOT_ENABLED: 'false',
       SINKS_ALLOW_EMULATORS: 'true',
       CREDENTIALS_DIRECTORY: this.#directory,
