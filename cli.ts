@@ -25,6 +25,7 @@ import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
 import { replicationsCommand } from './commands/replications/replications-command.ts';
 import { compactHelp } from './commands/setting-flags.ts';
+import { snapshotCommand } from './commands/snapshot/snapshot-command.ts';
 import { startCommand } from './commands/start-command.ts';
 import { tokensCommand } from './commands/tokens-command.ts';
 import { topicsCommand } from './commands/topics-command.ts';
@@ -44,6 +45,7 @@ const COMMANDS: readonly CommandDefinition[] = [
   }),
   deadLettersCommand,
   partitionsCommand,
+  snapshotCommand,
   credentialsCommand,
   completionCommand,
   doctorCommand,
