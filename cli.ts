@@ -21,6 +21,7 @@ import { demoCommand } from './commands/demo-command.ts';
 import { doctorCommand } from './commands/doctor-command.ts';
 import { reasonsOf } from './commands/error-text.ts';
 import { generateCommand } from './commands/generate-command.ts';
+import { initialSyncCommand } from './commands/initial-sync/initial-sync-command.ts';
 import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
 import { replicationsCommand } from './commands/replications/replications-command.ts';
@@ -41,6 +42,10 @@ const COMMANDS: readonly CommandDefinition[] = [
   replicationsCommand(async (settings, logger) => {
     const { openReplications } = await import('./commands/replications-on-kafka.ts');
     return openReplications(settings, logger);
+  }),
+  initialSyncCommand(async (settings, logger) => {
+    const { openExecutions } = await import('./commands/replications-on-kafka.ts');
+    return openExecutions(settings, logger);
   }),
   deadLettersCommand,
   partitionsCommand,

@@ -8,6 +8,7 @@ import { addCallRoutes } from './call-routes.ts';
 import { answerOnSocket, clientError } from './client-errors.ts';
 import type { DeadLetterOperations } from './dead-letter-operations.ts';
 import { apiErrorOf } from './error-answer.ts';
+import type { ExecutionOperations } from './execution-operations.ts';
 import { listen, type ListenOptions } from './listen.ts';
 import { openApiDocument } from './openapi.ts';
 import { addOpsRoutes, type OpsServer, type OpsSource } from './ops-server.ts';
@@ -24,6 +25,7 @@ import type { Principal, Tokens } from './tokens.ts';
 export interface ApiOptions {
   readonly replications: ReplicationOperations;
   readonly deadLetters: DeadLetterOperations;
+  readonly executions: ExecutionOperations;
   readonly tokens: Tokens;
   /** Requests per second and token. */
   readonly rateLimit: number;
@@ -70,7 +72,7 @@ export async function buildApiServer(options: ApiOptions): Promise<FastifyInstan
     ...credentialsCalls(options.replications),
     ...deadLetterCalls(options.replications, options.deadLetters),
     ...explainCalls(options.replications),
-    ...initialSyncCalls(),
+    ...initialSyncCalls(options.executions),
   ];
   const paths = ['/openapi.json', ...(options.ops ? ['/healthz', '/readyz', '/metrics'] : [])];
   const served = [

@@ -294,6 +294,7 @@ function activeStatus(replicationId: string, configOffset: number): { key: strin
     verdict: { configOffset, credentialsVersion: null, failure: null },
     since: 0,
     lostOffsets: 0,
+    deferredStatus: null,
   } as const;
   return { key: replicationKey(replicationId), value: writeReplicationStatus(status, 0) };
 }

@@ -1,4 +1,5 @@
 import type { CredentialsTable } from '../processors/credentials-table.ts';
+import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
 import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
@@ -9,6 +10,7 @@ import { backoffMs, type Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
+import type { ControlTopics } from './control-tables.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Destination } from './destination.ts';
 import { Destinations } from './destinations.ts';
@@ -80,11 +82,10 @@ export interface ApplicationOptions {
   readonly instance: string;
   readonly topics: {
     readonly mutations: readonly string[];
-    readonly replicationConfig: string;
-    readonly replicationCredentials: string;
-    readonly replicationStatus: string;
+    /** `snapshots[i]` belongs to `mutations[i]`. */
+    readonly snapshots: readonly string[];
     readonly deadLetters: string;
-  };
+  } & ControlTopics;
   readonly delivery: {
     readonly memoryBytes: number;
     readonly windowRecords: number;
@@ -92,6 +93,8 @@ export interface ApplicationOptions {
     readonly detachAfterMs: number;
   };
   readonly startFrom: 'earliest' | 'latest';
+  /** How long a succeeded initial synchronization blocks the next one of its replications, in ms; 0 for not at all. */
+  readonly syncWindowMs: number;
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
   /** Of the sealed credentials, still empty. */
@@ -110,6 +113,8 @@ export interface ApplicationOptions {
     readonly missing: readonly string[];
     readonly partitions: PartitionCounts;
   }>;
+  /** How many partitions those of the topics have that exist. Rejects when the cluster can't be asked. */
+  readonly partitionCounts: (topics: readonly string[]) => Promise<PartitionCounts>;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -230,6 +235,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       mayWrite: () => this.#lease.mayStart(),
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
+      snapshotTopics: () => this.#snapshotTopics(),
+      syncWindowMs: options.syncWindowMs,
       metrics,
       clock,
       random,
@@ -239,6 +246,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       onPinned: () => {
         this.#assignment.onAdopted();
       },
+      // No task runs one yet: those that will ask `#control.syncs` are told here.
+      onSyncsChanged: () => undefined,
       onFatal: (error) => {
         this.#fail(error);
       },
@@ -287,6 +296,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
       held: () => this.#assignment.held,
+      executions: () => this.#control.tables.executions,
       tableLag: () => this.#control.tables.lags,
       stateOf: (config) => this.#control.stateOf(config),
       lostOffsetsOf: ({ id }) => this.#control.lostOffsetsOf(id),
@@ -298,7 +308,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   }
 
   /** What it knows of desired and observed state; others may look at it. */
-  get control(): Pick<ReplicationControl, 'tables' | 'pins' | 'lists'> {
+  get control(): Pick<ReplicationControl, 'tables' | 'pins' | 'lists' | 'syncs'> {
     return this.#control;
   }
 
@@ -337,8 +347,7 @@ export class ReplicationApplication implements StreamTaskOwner {
    */
   async start(): Promise<void> {
     await this.#waitForTopics(null);
-    const { replicationStatus, replicationCredentials, replicationConfig } = this.#options.topics;
-    this.#missing = [replicationStatus, replicationCredentials, replicationConfig].map((t) => `table:${t}`);
+    this.#missing = this.#control.tables.lags.map(({ topic }) => `table:${topic}`);
     await this.#control.restore();
     const { pins } = this.#control;
     await pins.pin(await this.#waitForTopics(pins.counts));
@@ -456,6 +465,22 @@ export class ReplicationApplication implements StreamTaskOwner {
       random,
       logger,
     };
+  }
+
+  async #snapshotTopics(): Promise<readonly SnapshotTopic[]> {
+    const { mutations, snapshots } = this.#options.topics;
+    const counts = await this.#options.partitionCounts([...mutations, ...snapshots]);
+    return mutations.map((topic, i) => {
+      const snapshot = snapshots[i] ?? '';
+      const pinnedPartitions = this.#control.pins.countOf(topic);
+      return {
+        snapshot,
+        snapshotPartitions: counts.get(snapshot) ?? null,
+        mutations: topic,
+        mutationPartitions: counts.get(topic) ?? pinnedPartitions,
+        pinnedPartitions,
+      };
+    });
   }
 
   /** The owner of partition 0 of the first mutation topic activates replications and writes their states. */

@@ -58,6 +58,7 @@ export class EngineMetrics {
   readonly retries = new CounterFamily(['replication_id', 'code']);
   readonly deadLetters = new CounterFamily(['reason']);
   readonly configRefused = new CounterFamily(['reason']);
+  readonly syncRequestsRefused = new CounterFamily(['reason']);
   readonly offsetResets = new CounterFamily(['topic', 'partition']);
   readonly activations = new CounterFamily(['code']);
   readonly rebalances = new CounterFamily([]);
@@ -80,6 +81,11 @@ export class EngineMetrics {
       'config_refused_total',
       'Records of the control topic refused, by reason',
       this.configRefused,
+    );
+    this.#counter(
+      'initial_sync_requests_refused_total',
+      'Requests of initial synchronizations refused or ignored, by reason',
+      this.syncRequestsRefused,
     );
     this.#counter('offset_resets_total', 'Times a position was outside the log', this.offsetResets);
     this.#counter('activations_total', 'Destinations opened and checked, by outcome', this.activations);

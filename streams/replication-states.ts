@@ -195,10 +195,12 @@ export class ReplicationStates {
     const isSame =
       written?.state === state &&
       written.lostOffsets === lostOffsets &&
+      written.deferredStatus === config.deferredStatus &&
       (written.verdict?.configOffset ?? null) === (verdict?.configOffset ?? null) &&
       (written.verdict?.credentialsVersion ?? null) === (verdict?.credentialsVersion ?? null);
     if (isSame) return;
-    void this.#write({ replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets });
+    const { datamartId, deferredStatus } = config;
+    void this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets, deferredStatus });
   }
 
   #verdictToWrite(config: ReplicationConfig): Verdict | null {
@@ -216,7 +218,7 @@ export class ReplicationStates {
   }
 
   #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<boolean> {
-    const { id, datamartId } = config;
+    const { id, datamartId, deferredStatus } = config;
     const state = verdict.failure ? 'ERROR' : 'ACTIVE';
     this.#decided.set(id, verdict);
     return this.#write({
@@ -225,6 +227,7 @@ export class ReplicationStates {
       state,
       verdict,
       lostOffsets: this.lostOffsetsOf(id),
+      deferredStatus,
     });
   }
 

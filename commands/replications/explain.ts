@@ -2,8 +2,8 @@ import { ConfigError } from '../../config/config-error.ts';
 import { parseDocuments } from '../../config/documents.ts';
 import { DONE } from '../cli-process.ts';
 import { safeWords } from '../safe-text.ts';
-import { textTable } from '../text-output.ts';
-import { datamartOf, writeJson, type ReplicationsSession } from './session.ts';
+import { textTable, writeJson } from '../text-output.ts';
+import { datamartOf, type ReplicationsSession } from './session.ts';
 
 /** Which mutation is asked about: where it lies, or itself. */
 export interface ExplainFlags {

@@ -17,6 +17,9 @@ export const TOPICS = {
   replicationConfig: 'replication-config',
   replicationCredentials: 'replication-credentials',
   replicationStatus: 'replication-status',
+  initialSyncRequests: 'initial-sync-requests',
+  initialSyncExecutions: 'initial-sync-executions',
+  snapshots: ['datamart-snapshot'],
   deadLetters: 'replication-dead-letters',
 } as const;
 export const MUTATIONS = TOPICS.mutations[0];
@@ -71,6 +74,7 @@ export class SimulatedInstance {
         detachAfterMs: scenario.detachAfterMs,
       },
       startFrom: 'earliest',
+      syncWindowMs: 0,
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
@@ -81,6 +85,8 @@ export class SimulatedInstance {
       credentials: { resolve: () => Promise.reject(new Error('there are no credentials here')) },
       checkTopics: () =>
         Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, scenario.partitions]]) }),
+      partitionCounts: (topics) =>
+        Promise.resolve(new Map(topics.map((topic) => [topic, scenario.partitions]))),
       metrics: this.#metrics,
       clock: process,
       random,
