@@ -104,7 +104,7 @@ export class ReplicationControl {
           if (change.kind === 'judgement') this.#judgements.onStored(change.name);
           else if (change.kind !== 'none') {
             this.#states.onStatusChanged(change.id);
-            this.#coordinator.onReplication(change.id);
+            if (change.kind === 'replication') this.#coordinator.onReplication(change.id);
           }
         },
         onConfig: (change) => {

@@ -204,6 +204,8 @@ export class ReplicationStates {
   }
 
   #verdictToWrite(config: ReplicationConfig): Verdict | null {
+    // One that was found out while this very record's PAUSED waited says nothing any more, and no record would hold it.
+    if (config.status === 'PAUSED') return null;
     const [stored, decided] = [this.#options.status.verdict(config.id), this.#decided.get(config.id)];
     const known = stored && decided ? strongerVerdict(stored, decided) : (decided ?? stored);
     const verdict = known && verdictFor(config, known, this.#versionOf(config));

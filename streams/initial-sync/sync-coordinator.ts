@@ -34,6 +34,8 @@ import type { StatusWriter } from '../status-writer.ts';
 
 /** Counts alone are written this often. */
 const PROGRESS_MS = 5_000;
+/** Reports of tasks come in swarms: they are looked at together. */
+const REPORTS_MS = 100;
 
 export interface SyncCoordinatorOptions {
   readonly requests: RequestTable;
@@ -72,6 +74,8 @@ export class SyncCoordinator {
   readonly #decided = new Map<string, Execution>();
   /** On the monotonic clock: when a record of the execution was written last. */
   readonly #writtenAtMs = new Map<string, number>();
+  /** Executions whose facts have changed, to be looked at soon. */
+  readonly #changed = new Set<string>();
   #isJudging = false;
 
   constructor(options: SyncCoordinatorOptions) {
@@ -104,14 +108,15 @@ export class SyncCoordinator {
     } else if (change.isStale && stored) {
       this.#write(stored);
     }
-    this.#coordinate(id);
+    if (change.kind === 'task') this.#coordinateSoon(id);
+    else this.#coordinate(id);
   }
 
   /** A replication is another, or in another state. */
   onReplication(id: string): void {
     if (!this.#options.isCoordinator()) return;
     for (const execution of this.#unended())
-      if (execution.replicationIds.includes(id)) this.#coordinate(execution.id);
+      if (execution.replicationIds.includes(id)) this.#coordinateSoon(execution.id);
   }
 
   /** This instance has become the coordinator: does what is left to do. */
@@ -143,6 +148,16 @@ export class SyncCoordinator {
       const execution = this.#current(id);
       if (execution && !isEnded(execution)) yield execution;
     }
+  }
+
+  #coordinateSoon(id: string): void {
+    if (this.#changed.size === 0)
+      this.#options.clock.schedule(REPORTS_MS, () => {
+        const ids = [...this.#changed];
+        this.#changed.clear();
+        for (const changed of ids) this.#coordinate(changed);
+      });
+    this.#changed.add(id);
   }
 
   #coordinate(id: string, progress: 'withProgress' | 'withoutProgress' = 'withoutProgress'): void {

@@ -12,7 +12,12 @@ import { googlePubSubAdapter } from '../../sinks/google-pubsub/google-pubsub-ada
 import { kafkaTopicAdapter } from '../../sinks/kafka-topic/kafka-topic-adapter.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import type { Logger } from '../../streams/logger.ts';
-import { ControlPlaneInMemory, openSealer, SYNC_WINDOW_MS, TriedDestinations } from './control-plane-in-memory.ts';
+import {
+  ControlPlaneInMemory,
+  openSealer,
+  SYNC_WINDOW_MS,
+  TriedDestinations,
+} from './control-plane-in-memory.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
 /** A kind of destination that isn't this program's: its codes are its own. */

@@ -21,16 +21,28 @@ import {
   type PartitionReport,
 } from '../../processors/status-record.ts';
 import { StatusTable } from '../../processors/status-table.ts';
+import type { Clock } from '../../streams/clock.ts';
 import { SyncCoordinator } from '../../streams/initial-sync/sync-coordinator.ts';
 import type { Producer } from '../../streams/kafka-port.ts';
 import { EngineMetrics } from '../../streams/metrics.ts';
 import { StatusWriter } from '../../streams/status-writer.ts';
-import { ManualClock } from './manual-clock.ts';
 import { silentLogger } from './silent-logger.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
 const NOW_MS = 1_763_900_000_000;
+
+/** Stands still, and whatever waits for it comes at once. */
+const IMPATIENT_CLOCK: Clock = {
+  now: () => NOW_MS,
+  monotonic: () => 0,
+  schedule: (_delayMs, task) => {
+    const immediate = setImmediate(task);
+    return () => {
+      clearImmediate(immediate);
+    };
+  },
+};
 
 /** How long a succeeded initial synchronization blocks the next one. */
 export const SYNC_WINDOW_MS = 168 * 3_600_000;
@@ -63,8 +75,12 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
 
   constructor(rules: ConfigRules, maxPerDatamart = 100) {
     this.replications = new ReplicationTable(rules, { maxPerDatamart });
-    const clock = new ManualClock();
-    const shared = { clock, random: () => 0.5, logger: silentLogger, signal: new AbortController().signal };
+    const shared = {
+      clock: IMPATIENT_CLOCK,
+      random: () => 0.5,
+      logger: silentLogger,
+      signal: new AbortController().signal,
+    };
     this.#coordinator = new SyncCoordinator({
       ...shared,
       requests: this.requests,

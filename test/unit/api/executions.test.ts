@@ -68,7 +68,10 @@ describe('a launch', () => {
       progress: 0,
       tasks: [],
     });
-    expect((await get(String(data.id))).data).toMatchObject({ status: 'RUNNING', duration: expect.any(Number) as unknown });
+    expect((await get(String(data.id))).data).toMatchObject({
+      status: 'RUNNING',
+      duration: expect.any(Number) as unknown,
+    });
   });
 
   test.each([undefined, {}, { replication_ids: null }])('of %j is for every ACTIVE one', async (body) => {
@@ -86,7 +89,10 @@ describe('a launch', () => {
     expect(data).toMatchObject({ id: 'sync-1', status: 'PENDING', num_tasks: 0 });
     expect((await get('sync-1')).data).toMatchObject({ status: 'PENDING' });
     expect((await api.call('GET', EXECUTIONS)).body).toMatchObject({ total: 1 });
-    expect(await launch({ replication_ids: ['81'] })).toMatchObject({ status: 409, code: 'sync_already_running' });
+    expect(await launch({ replication_ids: ['81'] })).toMatchObject({
+      status: 409,
+      code: 'sync_already_running',
+    });
   });
 
   test('with the same id again launches nothing twice', async () => {
@@ -120,17 +126,25 @@ describe('a launch', () => {
 });
 
 describe('a launch is refused, and nothing is written', () => {
-  test.each(MALFORMED_SYNCS.map((row) => [row.what, row] as const))('%s', async (_, { request, code, field }) => {
-    const { status, body } = await launch(request);
+  test.each(MALFORMED_SYNCS.map((row) => [row.what, row] as const))(
+    '%s',
+    async (_, { request, code, field }) => {
+      const { status, body } = await launch(request);
 
-    expect({ status, code: body.error_code, field: body.field }).toEqual({ status: 400, code, field });
-    expect((await api.call('GET', EXECUTIONS)).body).toMatchObject({ total: 0 });
-  });
+      expect({ status, code: body.error_code, field: body.field }).toEqual({ status: 400, code, field });
+      expect((await api.call('GET', EXECUTIONS)).body).toMatchObject({ total: 0 });
+    },
+  );
 
   test.each(REFUSED_SYNCS.map((row) => [row.what, row] as const))('%s', async (_, row) => {
     api.plane.given({ id: '82', datamart_id: '1649', ...PUBSUB, status: 'PAUSED' });
     for (const id of ['83', '85']) api.plane.given({ id, datamart_id: '1649', ...PUBSUB, status: 'ACTIVE' });
-    const failure = { reason: 'destination_failed', code: 'not_found', message: 'gone', remedy: null } as const;
+    const failure = {
+      reason: 'destination_failed',
+      code: 'not_found',
+      message: 'gone',
+      remedy: null,
+    } as const;
     api.plane.observe('83', 'ERROR', failure);
     active('90', SITUATION.otherDatamartId);
     const results = new Map([['81', aPart({ outcome: 'succeeded' as const })]]);
@@ -245,9 +259,15 @@ describe('reading', () => {
     expect(body.total).toBe(total);
   });
 
-  test.each(['?status=running', '?status=', '?max_results=0', '?state=RUNNING'])('%s is refused', async (query) => {
-    expect(await api.call('GET', `${EXECUTIONS}${query}`)).toMatchObject({ status: 400, code: 'invalid_parameter' });
-  });
+  test.each(['?status=running', '?status=', '?max_results=0', '?state=RUNNING'])(
+    '%s is refused',
+    async (query) => {
+      expect(await api.call('GET', `${EXECUTIONS}${query}`)).toMatchObject({
+        status: 400,
+        code: 'invalid_parameter',
+      });
+    },
+  );
 
   test('waits for the tables', async () => {
     api.plane.isCaughtUp = false;
@@ -343,7 +363,10 @@ describe('while one runs', () => {
 
   test('other datamarts are free', async () => {
     active('90', '1700');
-    const answer = await api.call('PUT', '/v1/datamarts/1700/replications/90', { token: 'other', body: { status: 'PAUSED' } });
+    const answer = await api.call('PUT', '/v1/datamarts/1700/replications/90', {
+      token: 'other',
+      body: { status: 'PAUSED' },
+    });
 
     expect(answer.status).toBe(200);
   });
