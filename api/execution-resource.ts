@@ -1,5 +1,6 @@
+import { asReported } from '../processors/initial-sync/advance.ts';
 import { executionJson } from '../processors/initial-sync/execution-record.ts';
-import { isEnded, type Execution, type ExecutionStatus } from '../processors/initial-sync/execution.ts';
+import type { Execution, ExecutionStatus } from '../processors/initial-sync/execution.ts';
 import type { HeldBy, StoredTask, TaskStatus } from '../processors/initial-sync/task-record.ts';
 
 /** How far one partition is. */
@@ -68,16 +69,11 @@ export function executionResource(
   nowMs: number,
   shows: 'withTasks' | 'withoutTasks',
 ): ExecutionResource {
-  const { startDate, duration } = execution;
-  const isGoing = startDate !== null && !isEnded(execution);
-  const shown = isGoing
-    ? { ...execution, duration: Math.max(0, nowMs - startDate) }
-    : { ...execution, duration };
   const sorted = tasks.toSorted(
     (a, b) => a.at.topic.localeCompare(b.at.topic) || a.at.partition - b.at.partition,
   );
   return {
-    ...(executionJson(shown) as unknown as Omit<ExecutionResource, 'progress' | 'tasks'>),
+    ...(executionJson(asReported(execution, tasks, nowMs)) as unknown as Omit<ExecutionResource, 'progress' | 'tasks'>),
     progress: progressOf(execution, tasks),
     ...(shows === 'withTasks' ? { tasks: sorted.map(taskResource) } : {}),
   };

@@ -29,6 +29,13 @@ export function advance(execution: Execution, facts: ExecutionFacts): Execution 
   return isSame(execution, next) ? execution : { ...next, revision: execution.revision + 1 };
 }
 
+/** A RUNNING execution as its tasks report it now, which its own record tells a few seconds later. Pure. */
+export function asReported(execution: Execution, tasks: readonly StoredTask[], nowMs: number): Execution {
+  if (execution.status !== 'RUNNING') return execution;
+  const nothingElse = { isCanceled: false, maxOperations: null, endedParts: new Map(), rival: null };
+  return withCounts(execution, { ...nothingElse, tasks, nowMs });
+}
+
 /** Whether the difference is one of counts alone, which is written now and then. */
 export function isProgressOnly(previous: Execution, next: Execution): boolean {
   const outcomes = ({ results }: Execution): string =>
