@@ -2,6 +2,7 @@ import type { Settings } from '../config/settings.ts';
 import type { Explainer } from '../processors/explain-request.ts';
 import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { systemClock } from '../streams/clock.ts';
+import { controlTopicsOf } from '../streams/control-tables.ts';
 import { KafkaExplainer } from '../streams/explain/kafka-explainer.ts';
 import { kafkajsInspectionAdmin } from '../streams/kafka/inspection-admin.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
@@ -55,10 +56,10 @@ async function openExplainer(
 
 /** Reading a topic that isn't there would be tried for minutes. */
 async function assertControlTopics(
-  { topics: { replicationConfig, replicationStatus } }: Settings,
+  { topics }: Settings,
   admin: { partitionCounts(topics: readonly string[]): Promise<ReadonlyMap<string, number>> },
 ): Promise<void> {
-  const wanted = [replicationConfig, replicationStatus];
+  const wanted = controlTopicsOf(topics);
   const existing = await admin.partitionCounts(wanted);
   const missing = wanted.find((topic) => !existing.has(topic));
   if (missing !== undefined)
