@@ -13,7 +13,7 @@ export interface LaunchSituation {
   };
   readonly stateOf: (config: ReplicationConfig) => ReplicationState;
   /** Of the datamart, without the one that is judged. */
-  readonly executions: Iterable<Execution>;
+  readonly executions: readonly Execution[];
   /** When the request was stored, by Kafka's timestamp. ms since 1970 UTC. */
   readonly requestedAt: number;
   /** How long a succeeded synchronization blocks the next one of its replications, in ms; 0 for not at all. */

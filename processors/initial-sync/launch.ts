@@ -3,7 +3,7 @@ import { identityHash } from '../replication-identity.ts';
 import { firstAllowances } from './allowances.ts';
 import type { SnapshotPartition } from './execution-keys.ts';
 import { refusedWith, type Execution } from './execution.ts';
-import type { RequestedLaunch } from './request-table.ts';
+import { datamartOf, type RequestedLaunch } from './request-table.ts';
 import type { SyncProblem } from './sync-problem.ts';
 
 /** Where an accepted launch begins. */
@@ -20,7 +20,8 @@ export interface LaunchStart {
 /** The first record of an execution that may go on: PENDING. */
 export function pendingExecution(id: string, launch: RequestedLaunch, start: LaunchStart): Execution {
   const { replications, active, partitions, configOffset } = start;
-  const maxOperations = launch.request?.maxOperations ?? null;
+  const { asked } = launch;
+  const maxOperations = asked.kind === 'launch' ? asked.launch.maxOperations : null;
   return {
     ...requestedExecution(id, launch),
     status: 'PENDING',
@@ -51,13 +52,12 @@ export function unstartedExecution(id: string, launch: RequestedLaunch): Executi
 }
 
 /** What the request alone says, before anybody has judged it. */
-export function requestedExecution(
-  id: string,
-  { request, requestedAt, offset, datamartId }: RequestedLaunch,
-): Execution {
+export function requestedExecution(id: string, launch: RequestedLaunch): Execution {
+  const { asked, requestedAt, offset } = launch;
+  const request = asked.kind === 'launch' ? asked.launch : null;
   return {
     id,
-    datamartId,
+    datamartId: datamartOf(launch),
     status: 'PENDING',
     creationDate: request?.creationDate ?? requestedAt,
     startDate: null,

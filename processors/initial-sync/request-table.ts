@@ -1,5 +1,4 @@
-import { isExecutionId, parseSyncRequest, type LaunchRequest } from './sync-request.ts';
-import type { SyncProblem } from './sync-problem.ts';
+import { isExecutionId, parseSyncRequest, type ParsedRequest } from './sync-request.ts';
 
 /** The first record of an id: what is to be judged, or why it can't be. */
 export interface RequestedLaunch {
@@ -7,10 +6,12 @@ export interface RequestedLaunch {
   readonly offset: number;
   /** Kafka's timestamp of the record, ms since 1970 UTC: the windows between two are measured by it (PROTOCOL C9). */
   readonly requestedAt: number;
-  readonly datamartId: string | null;
-  /** Null when the record is refused by itself. */
-  readonly request: LaunchRequest | null;
-  readonly problem: SyncProblem | null;
+  readonly asked: Exclude<ParsedRequest, { readonly kind: 'cancel' }>;
+}
+
+/** The datamart that a launch names; null when it names none that can be read. */
+export function datamartOf({ asked }: RequestedLaunch): string | null {
+  return asked.kind === 'launch' ? asked.launch.datamartId : asked.datamartId;
 }
 
 /** What is asked for under one id. */
@@ -77,26 +78,23 @@ function nextRequest(
   const { launch, maxOperations } = known;
   if (parsed.kind === 'cancel') {
     const { datamartId } = parsed;
-    const isOther = launch !== null && launch.datamartId !== datamartId;
+    const isOther = launch !== null && datamartOf(launch) !== datamartId;
     if (isOther || known.canceledFor === datamartId) return { kind: 'repeated' };
     return { kind: 'cancel', request: { ...known, canceledFor: datamartId } };
   }
   if (launch) {
-    if (parsed.kind === 'refused' || parsed.launch.datamartId !== launch.datamartId)
+    if (parsed.kind === 'refused' || parsed.launch.datamartId !== datamartOf(launch))
       return { kind: 'repeated' };
     const asked = parsed.launch.maxOperations;
     const isHigher = asked !== null && maxOperations !== null && asked > maxOperations;
     return isHigher ? { kind: 'raise', request: { ...known, maxOperations: asked } } : { kind: 'repeated' };
   }
-  const request = parsed.kind === 'launch' ? parsed.launch : null;
-  const problem = parsed.kind === 'refused' ? parsed.problem : null;
-  const datamartId = request?.datamartId ?? (parsed.kind === 'refused' ? parsed.datamartId : null);
   return {
     kind: 'launch',
     request: {
       ...UNKNOWN,
-      launch: { offset, requestedAt: timestamp, datamartId, request, problem },
-      maxOperations: request?.maxOperations ?? null,
+      launch: { offset, requestedAt: timestamp, asked: parsed },
+      maxOperations: parsed.kind === 'launch' ? parsed.launch.maxOperations : null,
     },
   };
 }

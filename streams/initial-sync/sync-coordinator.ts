@@ -1,91 +1,56 @@
 import { advance, isProgressOnly, type ExecutionFacts } from '../../processors/initial-sync/advance.ts';
-import {
-  executionKey,
-  resultKey,
-  taskKey,
-  type SnapshotPartition,
-} from '../../processors/initial-sync/execution-keys.ts';
+import { executionKey, resultKey, taskKey } from '../../processors/initial-sync/execution-keys.ts';
 import { writeExecution } from '../../processors/initial-sync/execution-record.ts';
 import type { ExecutionChange, ExecutionTable } from '../../processors/initial-sync/execution-table.ts';
 import { isEnded, type Execution } from '../../processors/initial-sync/execution.ts';
-import { judgeLaunch, runningProblem } from '../../processors/initial-sync/launch-rules.ts';
-import {
-  pendingExecution,
-  refusedExecution,
-  unstartedExecution,
-} from '../../processors/initial-sync/launch.ts';
-import type {
-  RequestChange,
-  RequestedLaunch,
-  RequestTable,
-  SyncRequest,
-} from '../../processors/initial-sync/request-table.ts';
-import { snapshotProblem, type SnapshotTopic } from '../../processors/initial-sync/snapshot-readiness.ts';
+import { runningProblem } from '../../processors/initial-sync/launch-rules.ts';
+import type { RequestChange, SyncRequest } from '../../processors/initial-sync/request-table.ts';
 import { writeTask, type PartOutcome } from '../../processors/initial-sync/task-record.ts';
-import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import { identityHash } from '../../processors/replication-identity.ts';
-import type { ReplicationState } from '../../processors/replication-state.ts';
-import type { ReplicationTable } from '../../processors/replication-table.ts';
-import { backoffMs, type Random } from '../backoff.ts';
-import { sleep, type Clock } from '../clock.ts';
-import type { Logger } from '../logger.ts';
 import type { EngineMetrics } from '../metrics.ts';
 import type { StatusWriter } from '../status-writer.ts';
+import { DecidedExecutions } from './decided-executions.ts';
+import { LaunchJudge, type LaunchJudgeOptions } from './launch-judge.ts';
 
 /** Counts alone are written this often. */
 const PROGRESS_MS = 5_000;
 /** Reports of tasks come in swarms: they are looked at together. */
 const REPORTS_MS = 100;
 
-export interface SyncCoordinatorOptions {
-  readonly requests: RequestTable;
+export interface SyncCoordinatorOptions extends LaunchJudgeOptions {
   readonly executions: ExecutionTable;
-  readonly replications: ReplicationTable;
-  readonly stateOf: (config: ReplicationConfig) => ReplicationState;
   /** Of `initial-sync-executions`. */
   readonly writer: StatusWriter;
-  /** Whether this instance owns partition 0 of the first mutation topic: then it judges and writes for all. */
-  readonly isCoordinator: () => boolean;
-  /** Resolves when the tables hold everything that is in their topics now. */
-  readonly caughtUp: () => Promise<void>;
-  /** How far the control topic was read. */
-  readonly configPosition: () => number;
-  /** Asks the cluster for the snapshot topics, in the order of the mutation topics. */
-  readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
-  /** How long a succeeded synchronization blocks the next one of its replications, in ms; 0 for not at all. */
-  readonly windowMs: number;
   readonly metrics: EngineMetrics;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** Aborts when the application stops. */
-  readonly signal: AbortSignal;
 }
 
 /**
- * Judges requests of initial synchronizations, each once, and leads the executions from PENDING to their end.
+ * Has requests of initial synchronizations judged, and leads the executions from PENDING to their end.
  *
  * What it writes follows from the tables: the requests, what was written of the executions, what their tasks report, and
  * the replications' states. So a new coordinator does what is left to do, and two for a moment do no harm.
  */
 export class SyncCoordinator {
   readonly #options: SyncCoordinatorOptions;
-  /** What this instance has decided and the table doesn't hold yet. */
-  readonly #decided = new Map<string, Execution>();
+  readonly #executions: DecidedExecutions;
+  readonly #judge: LaunchJudge;
   /** On the monotonic clock: when a record of the execution was written last. */
   readonly #writtenAtMs = new Map<string, number>();
   /** Executions whose facts have changed, to be looked at soon. */
   readonly #changed = new Set<string>();
-  #isJudging = false;
 
   constructor(options: SyncCoordinatorOptions) {
     this.#options = options;
+    this.#executions = new DecidedExecutions(options.executions);
+    this.#judge = new LaunchJudge(options, this.#executions, (execution) => {
+      this.#decide(execution);
+    });
   }
 
   /** A record of the requests was read. */
   onRequest({ kind, id, offset }: RequestChange): void {
     if (!this.#options.isCoordinator()) return;
-    const isItself = this.#current(id)?.requestOffset === offset;
+    const isItself = this.#executions.get(id)?.requestOffset === offset;
     if (kind === 'unusable') this.#ignore(offset, null, 'its key is no id of [A-Za-z0-9_.-]{1,64}');
     else if (kind === 'repeated' && !isItself)
       this.#ignore(offset, id, 'the id is known, and it is neither a cancel nor a higher budget');
@@ -96,26 +61,23 @@ export class SyncCoordinator {
 
   /** A record of the executions was read, whoever wrote it. */
   onExecution(change: Exclude<ExecutionChange, { kind: 'none' }>): void {
-    const { executions, writer, isCoordinator } = this.#options;
-    const { id } = change;
-    const [stored, decided] = [executions.get(id), this.#decided.get(id)];
-    if (stored && decided && (isEnded(stored) || stored.revision >= decided.revision))
-      this.#decided.delete(id);
-    if (!isCoordinator()) return;
-    if (change.isStale && change.kind === 'task') {
-      const task = executions.task(id, change.at);
-      if (task) void writer.write(taskKey(id, change.at), writeTask(task));
-    } else if (change.isStale && stored) {
-      this.#write(stored);
+    const { id, isStale } = change;
+    this.#executions.onStored(id);
+    if (!this.#options.isCoordinator()) return;
+    if (change.kind === 'task') {
+      if (isStale) this.#writeTask(change);
+      this.#coordinateSoon(id);
+      return;
     }
-    if (change.kind === 'task') this.#coordinateSoon(id);
-    else this.#coordinate(id);
+    const stored = isStale ? this.#options.executions.get(id) : null;
+    if (stored) this.#write(stored);
+    this.#coordinate(id);
   }
 
   /** A replication is another, or in another state. */
   onReplication(id: string): void {
     if (!this.#options.isCoordinator()) return;
-    for (const execution of this.#unended())
+    for (const execution of this.#executions.unended())
       if (execution.replicationIds.includes(id)) this.#coordinateSoon(execution.id);
   }
 
@@ -130,23 +92,9 @@ export class SyncCoordinator {
     const { clock, isCoordinator } = this.#options;
     if (!isCoordinator()) return;
     const now = clock.monotonic();
-    for (const { id, status } of this.#unended()) {
+    for (const { id, status } of this.#executions.unended()) {
       const isDue = now - (this.#writtenAtMs.get(id) ?? -Infinity) >= PROGRESS_MS;
       if (status === 'RUNNING' && isDue) this.#coordinate(id, 'withProgress');
-    }
-  }
-
-  /** What was decided of the execution, here or by whoever wrote it. */
-  #current(id: string): Execution | null {
-    return this.#decided.get(id) ?? this.#options.executions.get(id);
-  }
-
-  *#unended(): Generator<Execution> {
-    const ids = new Set(this.#decided.keys());
-    for (const { id } of this.#options.executions.unended()) ids.add(id);
-    for (const id of ids) {
-      const execution = this.#current(id);
-      if (execution && !isEnded(execution)) yield execution;
     }
   }
 
@@ -164,9 +112,9 @@ export class SyncCoordinator {
     const { requests, isCoordinator } = this.#options;
     if (!isCoordinator()) return;
     const request = requests.get(id);
-    const execution = this.#current(id);
+    const execution = this.#executions.get(id);
     if (!execution) {
-      if (request?.launch) void this.#judge();
+      if (request?.launch) void this.#judge.judge();
       else this.#remove(id);
       return;
     }
@@ -179,88 +127,16 @@ export class SyncCoordinator {
     this.#decide(next);
   }
 
-  /** Judges what isn't judged yet, in the order of the requests. */
-  async #judge(): Promise<void> {
-    if (this.#isJudging) return;
-    this.#isJudging = true;
-    const { isCoordinator, clock, random, logger, signal } = this.#options;
-    for (let attempt = 0; !signal.aborted && isCoordinator() && this.#unjudged().length > 0;) {
-      try {
-        const snapshot = await this.#options.snapshotTopics();
-        await this.#options.caughtUp();
-        for (const { id, launch } of this.#unjudged()) this.#judgeOne(id, launch, snapshot);
-        attempt = 0;
-      } catch (error) {
-        logger[attempt % 10 === 3 ? 'warn' : 'debug'](
-          { error },
-          'initial synchronizations can’t be judged yet; trying again',
-        );
-        await sleep(clock, backoffMs(Math.min(attempt, 6), false, random), signal);
-        attempt += 1;
-      }
-    }
-    this.#isJudging = false;
-  }
-
-  #unjudged(): readonly { readonly id: string; readonly launch: RequestedLaunch }[] {
-    const { requests } = this.#options;
-    const launches = [...requests.ids()].flatMap((id) => {
-      const launch = requests.get(id)?.launch;
-      return launch && !this.#current(id) ? [{ id, launch }] : [];
-    });
-    return launches.sort((a, b) => a.launch.offset - b.launch.offset);
-  }
-
-  #judgeOne(id: string, launch: RequestedLaunch, snapshot: readonly SnapshotTopic[]): void {
-    const { requests, replications, stateOf, windowMs, configPosition, isCoordinator } = this.#options;
-    if (!isCoordinator()) return;
-    const { request, problem, requestedAt, datamartId } = launch;
-    if (!request || datamartId === null) {
-      if (problem) this.#refuse(refusedExecution(id, launch, problem));
-      return;
-    }
-    if (requests.get(id)?.canceledFor === datamartId) {
-      this.#decide(unstartedExecution(id, launch));
-      return;
-    }
-    const executions = this.#executionsOf(datamartId);
-    const judgement = judgeLaunch(request, { replications, stateOf, executions, requestedAt, windowMs });
-    const refused = judgement.kind === 'refused' ? judgement.problem : snapshotProblem(snapshot);
-    if (refused) {
-      this.#refuse(refusedExecution(id, launch, refused));
-      return;
-    }
-    this.#decide(
-      pendingExecution(id, launch, {
-        replications: judgement.kind === 'accepted' ? judgement.replications : [],
-        active: replications.ofDatamart(datamartId).filter(({ status }) => status === 'ACTIVE'),
-        partitions: partitionsOf(snapshot),
-        configOffset: configPosition(),
-      }),
-    );
-  }
-
-  #executionsOf(datamartId: string): readonly Execution[] {
-    const { executions } = this.#options;
-    const ids = new Set([...executions.ids(), ...this.#decided.keys()]);
-    return [...ids].flatMap((id) => {
-      const execution = this.#current(id);
-      return execution?.datamartId === datamartId ? [execution] : [];
-    });
-  }
-
   #factsOf(execution: Execution, request: SyncRequest | null): ExecutionFacts {
     const { executions, clock } = this.#options;
     const { id, datamartId, replicationIds } = execution;
+    const chosen = replicationIds.map((replication) => ({ id: replication }));
     return {
       tasks: executions.tasksOf(id),
       isCanceled: request !== null && request.canceledFor === datamartId,
       maxOperations: request?.maxOperations ?? null,
       endedParts: this.#endedPartsOf(execution),
-      rival: runningProblem(
-        replicationIds.map((replication) => ({ id: replication })),
-        this.#rivalsOf(execution),
-      ),
+      rival: runningProblem(chosen, this.#rivalsOf(execution)),
       nowMs: clock.now(),
     };
   }
@@ -278,7 +154,7 @@ export class SyncCoordinator {
 
   /** Others of the datamart that came first: two coordinators for a moment may have accepted one each. */
   *#rivalsOf({ id, datamartId, requestOffset }: Execution): Generator<Execution> {
-    for (const other of this.#unended()) {
+    for (const other of this.#executions.unended()) {
       if (other.id === id || other.datamartId !== datamartId) continue;
       if (other.status === 'RUNNING' || other.requestOffset < requestOffset) yield other;
     }
@@ -286,14 +162,10 @@ export class SyncCoordinator {
 
   #isCancelable(id: string): boolean {
     const request = this.#options.requests.get(id);
-    const execution = this.#current(id);
-    if (!execution) return request?.launch !== null && request?.launch !== undefined;
-    return !isEnded(execution) && execution.datamartId === request?.canceledFor;
-  }
-
-  #refuse(execution: Execution): void {
-    this.#options.metrics.syncRequestsRefused.add(1, execution.error?.code ?? 'unknown');
-    this.#decide(execution);
+    const execution = this.#executions.get(id);
+    if (!request) return false;
+    if (!execution) return request.launch !== null;
+    return !isEnded(execution) && execution.datamartId === request.canceledFor;
   }
 
   #ignore(offset: number, id: string | null, why: string): void {
@@ -303,18 +175,28 @@ export class SyncCoordinator {
   }
 
   #decide(execution: Execution): void {
+    const { metrics } = this.#options;
+    const { id, error } = execution;
+    const previous = this.#executions.get(id);
+    if (!previous && error) metrics.syncRequestsRefused.add(1, error.code);
+    this.#log(previous, execution);
+    this.#executions.decide(execution);
+    this.#write(execution);
+  }
+
+  #log(previous: Execution | null, { id, datamartId, status, held, error }: Execution): void {
     const { logger } = this.#options;
-    const { id, status, held, error, datamartId } = execution;
-    const previous = this.#current(id);
-    if (previous?.status !== status)
+    const before = previous?.status ?? 'new';
+    if (before !== status)
       logger[error ? 'warn' : 'info'](
         { execution_id: id, datamart_id: datamartId, state: status, code: error?.code },
-        `initial synchronization: ${previous?.status ?? 'new'} → ${status}${error ? `: ${error.message}` : ''}`,
+        `initial synchronization: ${before} → ${status}${error ? `: ${error.message}` : ''}`,
       );
-    else if (previous.held !== held)
-      logger.info({ execution_id: id, held }, 'initial synchronization: what it is held by has changed');
-    this.#decided.set(id, execution);
-    this.#write(execution);
+    else if (previous?.held !== held)
+      logger.info(
+        { execution_id: id, held },
+        `initial synchronization: ${held === null ? 'goes on' : `held by ${held}`}`,
+      );
   }
 
   #write(execution: Execution): void {
@@ -330,19 +212,20 @@ export class SyncCoordinator {
     }
   }
 
+  /** A late record says less than what is known: the topic must not end with it. */
+  #writeTask({ id, at }: Extract<ExecutionChange, { kind: 'task' }>): void {
+    const { executions, writer } = this.#options;
+    const task = executions.task(id, at);
+    if (task) void writer.write(taskKey(id, at), writeTask(task));
+  }
+
   /** Removes every record of an execution, or tasks that were reported after theirs was removed. */
   #remove(id: string): void {
     const { executions, writer, logger } = this.#options;
-    this.#decided.delete(id);
+    this.#executions.forget(id);
     const keys = executions.keys(id);
     if (keys.length === 0) return;
     for (const key of keys) void writer.write(key, null);
     logger.info({ execution_id: id }, 'the records of an initial synchronization are removed');
   }
-}
-
-function partitionsOf(topics: readonly SnapshotTopic[]): readonly SnapshotPartition[] {
-  return topics.flatMap(({ snapshot, pinnedPartitions }) =>
-    Array.from({ length: pinnedPartitions }, (_, partition) => ({ topic: snapshot, partition })),
-  );
 }

@@ -117,7 +117,11 @@ describe('requests', () => {
     const { kinds, request } = applied(launch, { ...launch, replication_ids: ['80'] });
 
     expect(kinds).toEqual(['launch', 'repeated']);
-    expect(request?.launch).toMatchObject({ offset: 0, requestedAt: NOW, request: { replicationIds: null } });
+    expect(request?.launch).toMatchObject({
+      offset: 0,
+      requestedAt: NOW,
+      asked: { launch: { replicationIds: null } },
+    });
   });
 
   test.each([
@@ -165,9 +169,9 @@ describe('requests', () => {
     const { kinds, request } = applied({ id: 'sync-1', datamart_id: '1649', replication_ids: [] });
 
     expect(kinds).toEqual(['launch']);
-    expect(request?.launch).toMatchObject({
+    expect(request?.launch?.asked).toMatchObject({
+      kind: 'refused',
       datamartId: '1649',
-      request: null,
       problem: { code: 'invalid_replication_ids' },
     });
   });
