@@ -428,6 +428,48 @@ describe('a status that is wanted while it runs', () => {
     expect(driver.sinks.received('81')).toHaveLength(2);
   });
 
+  test('that was read before the execution is taken back, and what was missed is sent', async () => {
+    const driver = await aCoordinator();
+    driver.kafka.produceFault = (topic) => (topic === EXECUTIONS.topic ? new Error('no broker') : null);
+    await request(driver, {});
+    await driver.configure('80', { status: 'PAUSED' });
+    driver.produce(aMutation());
+    await driver.run(2_000);
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'PAUSED', deferred_status: null });
+    expect(driver.sinks.received('80')).toHaveLength(0);
+
+    driver.kafka.produceFault = null;
+    await driver.run(20_000);
+    expect(stored(driver, 'sync-1')).toMatchObject({ status: 'RUNNING' });
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({
+      state: 'ACTIVE',
+      deferred_status: 'PAUSED',
+    });
+    expect(driver.sinks.received('80')).toHaveLength(1);
+  });
+
+  test('doesn’t keep a destination’s fault from acting at once, nor end it', async () => {
+    const driver = await aCoordinator();
+    await request(driver, {});
+    driver.sinks.script('80', denied);
+    driver.produce(aMutation());
+    await driver.run(1_000);
+    await driver.run(60_000);
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'ERROR' });
+    driver.sinks.script('80', undefined);
+
+    await driver.configure('80', { status: 'PAUSED' });
+    await driver.run(2_000);
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({
+      state: 'ERROR',
+      deferred_status: 'PAUSED',
+    });
+    await report(driver, ...succeeded());
+    await driver.run(2_000);
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'PAUSED', deferred_status: null });
+    expect(stored(driver, 'sync-1')).toMatchObject({ status: 'SUCCEEDED', result: { total_failure: 1 } });
+  });
+
   test('waits after a restart too, although compaction has left the newest record only', async () => {
     const driver = await aCoordinator();
     await request(driver, {});
