@@ -72,8 +72,7 @@ export class ExecutionService implements ExecutionOperations {
       this.#assertLaunchable(parsed.launch);
       await confirmed(log.writeSyncRequest(record.id, record), 'execution');
       const judged = await this.#until(record.id, () => state.executions.get(record.id) !== null);
-      const isRefused = judged.status === 'FAILED' && judged.numTasks === 0;
-      if (isRefused && judged.error) throw this.#refusalOf(judged.error);
+      this.#assertNotRefused(judged);
       // By now it may have started, and is answered as it was launched.
       return this.#show({ ...judged, status: 'PENDING', startDate: null, duration: null }, 'withTasks');
     });
@@ -100,6 +99,7 @@ export class ExecutionService implements ExecutionOperations {
   ): Promise<ExecutionResource> {
     if (known.datamartId !== datamartId)
       throw new ApiError('invalid_id', 'id is taken; choose another one, or leave it out', { field: 'id' });
+    this.#assertNotRefused(known);
     const { log, state } = this.#options;
     const isHigher =
       maxOperations !== null && known.maxOperations !== null && maxOperations > known.maxOperations;
@@ -135,11 +135,12 @@ export class ExecutionService implements ExecutionOperations {
     if (judgement.kind === 'refused') throw refusedLaunch(judgement.problem, now());
   }
 
-  #refusalOf(error: NonNullable<Execution['error']>): ApiError {
-    const code = SYNC_PROBLEM_CODES.find((known) => known === error.code);
-    if (!code) throw new Error(`launching: an execution that was never begun ended with ${error.code}`);
+  /** What the processors have refused is answered as what is refused here. */
+  #assertNotRefused({ status, numTasks, error }: Execution): void {
+    const code = SYNC_PROBLEM_CODES.find((known) => known === error?.code);
+    if (status !== 'FAILED' || numTasks > 0 || !error || !code) return;
     const field = error.replicationIds.length > 0 ? 'replication_ids' : null;
-    return refusedLaunch({ ...error, code, field }, this.#options.now());
+    throw refusedLaunch({ ...error, code, field }, this.#options.now());
   }
 
   #find(datamartId: string, executionId: string): Execution {

@@ -181,6 +181,8 @@ describe('a launch is refused, and nothing is written', () => {
 
     expect(await launch({ id: 'sync-1' })).toMatchObject({ status: 409, code: 'snapshot_stale' });
     expect((await get('sync-1')).data).toMatchObject({ status: 'FAILED', error: { code: 'snapshot_stale' } });
+    // The same again is refused again: the id is used up.
+    expect(await launch({ id: 'sync-1' })).toMatchObject({ status: 409, code: 'snapshot_stale' });
   });
 
   test.each([

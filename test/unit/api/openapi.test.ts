@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { API_ERROR_CODES, API_ERRORS, type ApiErrorCode } from '../../../api/api-error.ts';
-import { ApiUnderTest, PUBSUB } from '../../support/api-under-test.ts';
+import { taskKey } from '../../../processors/initial-sync/execution-keys.ts';
+import { writeTask } from '../../../processors/initial-sync/task-record.ts';
+import { ApiUnderTest, EXECUTIONS, PUBSUB } from '../../support/api-under-test.ts';
+import { aTask } from '../../support/executions.ts';
 import { aServiceAccountFile } from '../../support/service-account.ts';
 
 interface Operation {
@@ -104,6 +107,29 @@ test.each(['Replication', 'Observed', 'Position'])('%s has the fields that are a
 
   expect(fields.filter((field) => !Object.hasOwn(schema.properties, field))).toEqual([]);
   expect((schema.required ?? []).filter((field) => !fields.includes(field))).toEqual([]);
+});
+
+test('executions have the fields that are answered', async () => {
+  const started = new ApiUnderTest();
+  started.plane.given({ id: '80', datamart_id: '1649', ...PUBSUB, status: 'ACTIVE' });
+  started.plane.observe('80', 'ACTIVE');
+  await started.call('POST', EXECUTIONS, { body: { id: 'sync-1' } });
+  const task = aTask(0);
+  started.plane.applyExecution(taskKey('sync-1', task.at), writeTask(task));
+  const { data } = await started.call('GET', `${EXECUTIONS}/sync-1`);
+  await started.close();
+  const { replications } = data.result as { readonly replications: Readonly<Record<string, object>> };
+  const answered: Record<string, object> = {
+    Execution: data,
+    ExecutionPart: replications['80']!,
+    ExecutionTask: (data.tasks as readonly object[])[0]!,
+  };
+
+  for (const [name, resource] of Object.entries(answered)) {
+    const { properties, required = [] } = document.components.schemas[name]!;
+    expect(Object.keys(resource).filter((field) => !Object.hasOwn(properties, field))).toEqual([]);
+    expect(required.filter((field) => !Object.hasOwn(resource, field))).toEqual([]);
+  }
 });
 
 describe('every documented call', () => {
