@@ -85,15 +85,16 @@ export interface CredentialsSealer {
   ): Buffer;
 }
 
-/** Explains to a customer what becomes of a mutation. */
+/** Explains what becomes of a mutation. */
 export interface Explainer {
   /**
-   * For one replication of the datamart. `request` is the body as it came. A record of another datamart is as if it
-   * weren't there. Rejects with an `ApiError`: `invalid_parameter`, `invalid_mutation`, `not_found`, `not_ready`.
+   * For one replication, or for all of the mutation's datamart. `request` is the body as it came. A record of another
+   * datamart is as if it weren't there; `datamartId` null asks about whatever datamart. Rejects with an `ApiError`:
+   * `invalid_parameter`, `invalid_mutation`, `not_found`, `not_ready`.
    */
   explain(
-    datamartId: string,
-    replicationId: string,
+    datamartId: string | null,
+    replicationId: string | null,
     request: unknown,
     signal: AbortSignal,
   ): Promise<Readonly<object>>;
