@@ -5,6 +5,7 @@ import { allowedMethods } from './allowed-methods.ts';
 import { urlOf, type ApiCall } from './api-call.ts';
 import { ApiError, notFound } from './api-error.ts';
 import { addCallRoutes } from './call-routes.ts';
+import { CallSlots } from './call-slots.ts';
 import { answerOnSocket, clientError } from './client-errors.ts';
 import type { DeadLetterOperations } from './dead-letter-operations.ts';
 import { apiErrorOf } from './error-answer.ts';
@@ -117,7 +118,8 @@ export async function buildApiServer(options: ApiOptions): Promise<FastifyInstan
   server.get('/openapi.json', (_request, reply) => reply.send(document));
   if (options.ops) addOpsRoutes(server, options.ops, logger);
   const limiter = new RateLimiter({ perSecond: options.rateLimit, now: options.now });
-  await addCallRoutes(server, { calls, tokens: options.tokens, limiter, logger, callers });
+  const { tokens } = options;
+  await addCallRoutes(server, { calls, tokens, limiter, slots: new CallSlots(), logger, callers });
   return server;
 }
 
