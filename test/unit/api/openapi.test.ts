@@ -170,9 +170,9 @@ describe('every code', () => {
     expect(API_ERROR_CODES.filter((code) => !documented.has(code)).sort()).toEqual([...without].sort());
   });
 
-  test('is in the README with its status, and the README has no other', () => {
-    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-    const section = /\n### Codes\n([^]*?)\n##/.exec(readme)?.[1] ?? '';
+  test('is in docs/rest-api.md with its status, and that has no other', () => {
+    const text = readFileSync(new URL('../../../docs/rest-api.md', import.meta.url), 'utf8');
+    const section = /\n## Codes\n([^]*)/.exec(text)?.[1] ?? '';
     const documented = [...section.matchAll(/^\| (\d{3}) \| (.*?) \|/gm)].flatMap(([, status, codes]) =>
       [...String(codes).matchAll(/`(\w+)`/g)].map(([, code]) => `${status} ${code}`),
     );
