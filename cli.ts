@@ -21,10 +21,12 @@ import { demoCommand } from './commands/demo-command.ts';
 import { doctorCommand } from './commands/doctor-command.ts';
 import { reasonsOf } from './commands/error-text.ts';
 import { generateCommand } from './commands/generate-command.ts';
+import { initialSyncCommand } from './commands/initial-sync/initial-sync-command.ts';
 import { kafkaCommand } from './commands/kafka-command.ts';
 import { partitionsCommand } from './commands/partitions-command.ts';
 import { replicationsCommand } from './commands/replications/replications-command.ts';
 import { compactHelp } from './commands/setting-flags.ts';
+import { snapshotCommand } from './commands/snapshot/snapshot-command.ts';
 import { startCommand } from './commands/start-command.ts';
 import { tokensCommand } from './commands/tokens-command.ts';
 import { topicsCommand } from './commands/topics-command.ts';
@@ -42,8 +44,13 @@ const COMMANDS: readonly CommandDefinition[] = [
     const { openReplications } = await import('./commands/replications-on-kafka.ts');
     return openReplications(settings, logger);
   }),
+  initialSyncCommand(async (settings, logger) => {
+    const { openExecutions } = await import('./commands/replications-on-kafka.ts');
+    return openExecutions(settings, logger);
+  }),
   deadLettersCommand,
   partitionsCommand,
+  snapshotCommand,
   credentialsCommand,
   completionCommand,
   doctorCommand,

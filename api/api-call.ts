@@ -50,6 +50,8 @@ export interface ApiCall {
   readonly parameters: readonly QueryParameter<unknown>[];
   readonly body: CallBody;
   readonly takesIfMatch: boolean;
+  /** It takes seconds, and few of its kind are answered at a time (`CallSlots`): it may end in `not_ready`. */
+  readonly readsLog?: true;
   /** Null: it is never answered. */
   readonly answer: {
     readonly status: 200 | 201;

@@ -1,3 +1,5 @@
+import { EXECUTION_STATUSES } from '../processors/initial-sync/execution.ts';
+import { HELD_BY, PART_OUTCOMES, TASK_STATUSES } from '../processors/initial-sync/task-record.ts';
 import { REPLICATION_STATES } from '../processors/replication-state.ts';
 import { FILTER_NAMES } from '../schemas/document-type.ts';
 import { DEAD_LETTER_REASONS } from '../schemas/mutation.ts';
@@ -275,8 +277,137 @@ export const API_SCHEMAS = {
   Explanation: { type: 'object', description: 'what became of the mutation, or will, and why' },
   LaunchRequest: {
     type: 'object',
-    properties: { replication_ids: { type: ['array', 'null'], items: { type: ['string', 'integer'] } } },
+    properties: {
+      replication_ids: {
+        type: ['array', 'null'],
+        items: { type: ['string', 'integer'] },
+        minItems: 1,
+        maxItems: 1_000,
+        description: 'null: every ACTIVE replication of the datamart',
+      },
+      max_operations: {
+        type: ['integer', 'null'],
+        minimum: 1,
+        description: 'a budget: what is beyond it waits until the same id is launched with a higher one',
+      },
+      id: { ...id, description: 'the same one again launches nothing twice; left out, one is made' },
+      datamart_id: { type: ['string', 'integer'], description: 'as in the path' },
+    },
     additionalProperties: false,
+  },
+  Execution: {
+    type: 'object',
+    properties: {
+      id,
+      datamart_id: datamartId,
+      status: { type: 'string', enum: EXECUTION_STATUSES },
+      creation_date: time,
+      start_date: { ...time, description: 'ms since 1970 UTC; absent before it runs' },
+      duration: { type: 'integer', description: 'ms, until its end or until now; absent before it runs' },
+      num_tasks: { type: 'integer', description: 'one for each partition of the snapshot' },
+      completed_tasks: { type: 'integer' },
+      erroneous_tasks: { type: 'integer' },
+      user_id: maybeText,
+      external_model_name: { type: 'string', const: 'PUBLIC_DATAMART' },
+      parameters: {
+        type: 'object',
+        properties: {
+          replication_ids: { type: 'array', items: id },
+          max_operations: { type: ['integer', 'null'] },
+        },
+        required: ['replication_ids', 'max_operations'],
+      },
+      held: {
+        type: ['string', 'null'],
+        enum: [...HELD_BY, null],
+        description: 'why nothing is sent for now',
+      },
+      result: {
+        type: 'object',
+        properties: {
+          total_failure: { type: 'integer', description: 'replications that didn’t get everything' },
+          replications: {
+            type: 'object',
+            description: 'by replication',
+            additionalProperties: { $ref: '#/components/schemas/ExecutionPart' },
+          },
+        },
+        required: ['total_failure', 'replications'],
+      },
+      error: {
+        type: ['object', 'null'],
+        description: 'why it FAILED',
+        properties: {
+          code: text,
+          message: text,
+          replication_ids: { type: 'array', items: id },
+          next_date: { ...time, description: 'when it may be launched' },
+        },
+        required: ['code', 'message', 'replication_ids'],
+      },
+      progress: { type: 'number', minimum: 0, maximum: 1 },
+      tasks: {
+        type: 'array',
+        description: 'not in lists',
+        items: { $ref: '#/components/schemas/ExecutionTask' },
+      },
+    },
+    required: [
+      'id',
+      'datamart_id',
+      'status',
+      'creation_date',
+      'num_tasks',
+      'completed_tasks',
+      'erroneous_tasks',
+      'user_id',
+      'external_model_name',
+      'parameters',
+      'held',
+      'result',
+      'error',
+      'progress',
+    ],
+  },
+  ExecutionPart: {
+    type: 'object',
+    description: 'what one replication got; a row that is sent twice counts twice',
+    properties: {
+      outcome: { type: ['string', 'null'], enum: [...PART_OUTCOMES, null] },
+      documents: {
+        type: 'object',
+        additionalProperties: { type: 'integer' },
+        description: 'how many were sent, by document type',
+      },
+      skipped_newer: { type: 'integer', description: 'changed or deleted since the start: not sent' },
+      rejected: { type: 'integer', description: 'refused by the destination: stored as dead letters' },
+    },
+    required: ['outcome', 'documents', 'skipped_newer', 'rejected'],
+  },
+  ExecutionTask: {
+    type: 'object',
+    properties: {
+      topic: text,
+      partition: { type: 'integer' },
+      status: { type: 'string', enum: TASK_STATUSES },
+      offset,
+      end_offset: offset,
+      operations: { type: 'integer' },
+      held: { type: ['string', 'null'], enum: [...HELD_BY, null] },
+      error: maybeText,
+      updated_at: time,
+    },
+    required: [
+      'topic',
+      'partition',
+      'status',
+      'offset',
+      'end_offset',
+      'operations',
+      'held',
+      'error',
+      'updated_at',
+    ],
   },
   Error: {
     type: 'object',

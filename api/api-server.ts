@@ -5,9 +5,11 @@ import { allowedMethods } from './allowed-methods.ts';
 import { urlOf, type ApiCall } from './api-call.ts';
 import { ApiError, notFound } from './api-error.ts';
 import { addCallRoutes } from './call-routes.ts';
+import { CallSlots } from './call-slots.ts';
 import { answerOnSocket, clientError } from './client-errors.ts';
 import type { DeadLetterOperations } from './dead-letter-operations.ts';
 import { apiErrorOf } from './error-answer.ts';
+import type { ExecutionOperations } from './execution-operations.ts';
 import { listen, type ListenOptions } from './listen.ts';
 import { openApiDocument } from './openapi.ts';
 import { addOpsRoutes, type OpsServer, type OpsSource } from './ops-server.ts';
@@ -24,6 +26,7 @@ import type { Principal, Tokens } from './tokens.ts';
 export interface ApiOptions {
   readonly replications: ReplicationOperations;
   readonly deadLetters: DeadLetterOperations;
+  readonly executions: ExecutionOperations;
   readonly tokens: Tokens;
   /** Requests per second and token. */
   readonly rateLimit: number;
@@ -70,7 +73,7 @@ export async function buildApiServer(options: ApiOptions): Promise<FastifyInstan
     ...credentialsCalls(options.replications),
     ...deadLetterCalls(options.replications, options.deadLetters),
     ...explainCalls(options.replications),
-    ...initialSyncCalls(),
+    ...initialSyncCalls(options.executions),
   ];
   const paths = ['/openapi.json', ...(options.ops ? ['/healthz', '/readyz', '/metrics'] : [])];
   const served = [
@@ -117,7 +120,8 @@ export async function buildApiServer(options: ApiOptions): Promise<FastifyInstan
   server.get('/openapi.json', (_request, reply) => reply.send(document));
   if (options.ops) addOpsRoutes(server, options.ops, logger);
   const limiter = new RateLimiter({ perSecond: options.rateLimit, now: options.now });
-  await addCallRoutes(server, { calls, tokens: options.tokens, limiter, logger, callers });
+  const { tokens } = options;
+  await addCallRoutes(server, { calls, tokens, limiter, slots: new CallSlots(), logger, callers });
   return server;
 }
 

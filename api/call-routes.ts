@@ -3,6 +3,7 @@ import type { Logger } from '../streams/logger.ts';
 import { urlOf, type ApiCall, type CallAnswer } from './api-call.ts';
 import { ApiError, notFound } from './api-error.ts';
 import { admit, assertDatamartOf } from './call-access.ts';
+import type { CallSlots } from './call-slots.ts';
 import { parseJsonBody } from './json-body.ts';
 import { acceptForms, uploadedFile } from './multipart-file.ts';
 import { Query } from './query-parameters.ts';
@@ -13,6 +14,7 @@ export interface CallRoutesOptions {
   readonly calls: readonly ApiCall[];
   readonly tokens: Tokens;
   readonly limiter: RateLimiter;
+  readonly slots: CallSlots;
   readonly logger: Logger;
   /** Whose request it is, for whoever logs its end. */
   readonly callers: WeakMap<FastifyRequest, Principal>;
@@ -56,15 +58,17 @@ function addCall(scope: FastifyInstance, call: ApiCall, options: CallRoutesOptio
       const principal = options.callers.get(request);
       if (!principal) throw new Error(`serving ${call.name}: nobody was let in`);
       const { datamartId, id } = idsOf(request);
-      const answer = await call.handle({
-        datamartId,
-        id,
-        query: Query.parse(searchOf(request), call.parameters),
-        body: request.body,
-        file: () => uploadedFile(request),
-        caller: { name: principal.name, role: principal.role },
-        ifMatch: call.takesIfMatch ? ifMatchOf(request) : null,
-      });
+      const handle = async (): Promise<CallAnswer> =>
+        call.handle({
+          datamartId,
+          id,
+          query: Query.parse(searchOf(request), call.parameters),
+          body: request.body,
+          file: () => uploadedFile(request),
+          caller: { name: principal.name, role: principal.role },
+          ifMatch: call.takesIfMatch ? ifMatchOf(request) : null,
+        });
+      const answer = await (call.readsLog ? options.slots.run(principal.name, handle) : handle());
       if (call.change !== null) audit(options.logger, call.change, request, principal, answer);
       return send(reply, call, answer);
     },

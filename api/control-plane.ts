@@ -3,6 +3,8 @@
  * written to, and whoever can try destinations and seal credentials. Kafka stands behind all of it.
  */
 import type { CredentialsTable } from '../processors/credentials-table.ts';
+import type { ExecutionTable } from '../processors/initial-sync/execution-table.ts';
+import type { RequestTable } from '../processors/initial-sync/request-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { StatusTable } from '../processors/status-table.ts';
@@ -18,6 +20,10 @@ export type ObservedReplications = Pick<StatusTable, 'status' | 'verdict' | 'rep
 
 /** Which sealed credentials there are. */
 export type SealedVersions = Pick<CredentialsTable, 'versionOf'>;
+
+/** The initial synchronizations, and what was asked for. */
+export type KnownExecutions = Pick<ExecutionTable, 'get' | 'all' | 'tasksOf' | 'deferral'>;
+export type SyncRequests = Pick<RequestTable, 'get' | 'ids'>;
 
 /** How far the group is on a partition of a mutation topic. */
 export interface PartitionOffsets {
@@ -37,6 +43,8 @@ export interface ControlState {
   readonly replications: DesiredReplications;
   readonly status: ObservedReplications;
   readonly credentials: SealedVersions;
+  readonly executions: KnownExecutions;
+  readonly requests: SyncRequests;
   /** Of every partition of the mutation topics, at most 2 s old. Rejects when Kafka can't be asked. */
   partitionOffsets(): Promise<readonly PartitionOffsets[]>;
 }
@@ -49,6 +57,8 @@ export interface ControlLog {
   /** Null deletes the replication. */
   writeConfig(id: string, record: Readonly<Record<string, unknown>> | null): Promise<number>;
   writeCredentials(id: string, record: Buffer | null): Promise<number>;
+  /** A launch or a cancel of an initial synchronization. */
+  writeSyncRequest(id: string, record: Readonly<Record<string, unknown>>): Promise<number>;
 }
 
 /** A write that this instance's table hasn't shown in time. It may still happen. */
@@ -85,15 +95,16 @@ export interface CredentialsSealer {
   ): Buffer;
 }
 
-/** Explains to a customer what becomes of a mutation. */
+/** Explains what becomes of a mutation. */
 export interface Explainer {
   /**
-   * For one replication of the datamart. `request` is the body as it came. A record of another datamart is as if it
-   * weren't there. Rejects with an `ApiError`: `invalid_parameter`, `invalid_mutation`, `not_found`, `not_ready`.
+   * For one replication, or for all of the mutation's datamart. `request` is the body as it came. A record of another
+   * datamart is as if it weren't there; `datamartId` null asks about whatever datamart. Rejects with an `ApiError`:
+   * `invalid_parameter`, `invalid_mutation`, `not_found`, `not_ready`.
    */
   explain(
-    datamartId: string,
-    replicationId: string,
+    datamartId: string | null,
+    replicationId: string | null,
     request: unknown,
     signal: AbortSignal,
   ): Promise<Readonly<object>>;

@@ -53,7 +53,8 @@ function operationOf(call: ApiCall): Json {
 const IF_MATCH = {
   name: 'If-Match',
   in: 'header',
-  description: 'the ETag of an answer: 412 when another write came between',
+  description:
+    'the ETag of an answer: 412 when another write came between. Exact among the writes of one instance',
   schema: { type: 'string' },
 };
 

@@ -1,3 +1,4 @@
+import { desiredStatus } from '../processors/deferred-status.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { ApiError } from './api-error.ts';
 import type { DesiredReplications } from './control-plane.ts';
@@ -69,7 +70,7 @@ export function changedRecordOf(config: ReplicationConfig, body: unknown, caller
   if (given.name === null) throw new ApiError('missing_field', 'name can’t be null', { field: 'name' });
   const record = { ...config.record, ...withPlainFilters(given) };
   // ERROR is what was observed; what is desired stays.
-  return given.status === 'ERROR' ? { ...record, status: config.status } : record;
+  return given.status === 'ERROR' ? { ...record, status: desiredStatus(config) } : record;
 }
 
 /** The fields of a JSON object as it came. */
@@ -80,7 +81,8 @@ export function fieldsOf(body: unknown): Fields {
   return { ...body };
 }
 
-function assertDatamart(given: unknown, datamartId: string): void {
+/** A datamart that a body repeats must be that of the path. */
+export function assertDatamart(given: unknown, datamartId: string): void {
   if (given === undefined || given === null || idText(given) === datamartId) return;
   throw new ApiError('datamart_mismatch', 'datamart_id differs from the datamart in the path', {
     field: 'datamart_id',

@@ -60,5 +60,10 @@ export interface ReplicationOperations {
     file: Buffer,
     caller: Caller,
   ): Promise<ReplicationResource>;
-  explain(datamartId: string, replicationId: string, request: unknown): Promise<Readonly<object>>;
+  /** `replicationId` null: for all of the mutation's datamart; that, and `datamartId` null, HTTP doesn't offer. */
+  explain(
+    datamartId: string | null,
+    replicationId: string | null,
+    request: unknown,
+  ): Promise<Readonly<object>>;
 }

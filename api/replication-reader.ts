@@ -19,14 +19,7 @@ export class ReplicationReader {
     assertReady(this.#state);
     const { replications } = this.#state;
     const all = datamartId === null ? [...replications.all()] : replications.ofDatamart(datamartId);
-    const words = (keywords ?? '')
-      .toLowerCase()
-      .split(/\s+/)
-      .filter((word) => word !== '');
-    const found = all.filter(({ id, name }) => {
-      const text = `${name}\n${id}`.toLowerCase();
-      return words.every((word) => text.includes(word));
-    });
+    const found = all.filter(({ id, name }) => hasWords(`${name}\n${id}`, keywords));
     const shown = found.sort(newestFirst).slice(firstResult, firstResult + maxResults);
     const observation = await observationOf(this.#state);
     return {
@@ -52,6 +45,12 @@ export class ReplicationReader {
     const observation = await observationOf(this.#state);
     return { value: resourceOf(config, observation, 'withPositions'), etag: String(config.offset) };
   }
+}
+
+/** Whether the text holds every one of the words, without case; null holds none. */
+export function hasWords(text: string, keywords: string | null): boolean {
+  const words = (keywords ?? '').toLowerCase().split(/\s+/);
+  return words.every((word) => text.toLowerCase().includes(word));
 }
 
 /** Tables that aren't read to the end would answer 404 for what is there. */

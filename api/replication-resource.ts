@@ -1,4 +1,6 @@
+import { parseResume } from '../processors/config-fields.ts';
 import { sealedVersionOf } from '../processors/credentials-table.ts';
+import { desiredStatus } from '../processors/deferred-status.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { DestinationType } from '../processors/replication-config.ts';
 import { replicationState, verdictFor, type ReplicationState } from '../processors/replication-state.ts';
@@ -115,14 +117,15 @@ export function resourceOf(
   return {
     id: config.id,
     version: config.version,
-    status: observed.state === 'ERROR' ? 'ERROR' : config.status,
+    status: observed.state === 'ERROR' ? 'ERROR' : desiredStatus(config),
     name: config.name,
     type: config.type,
     datamart_id: config.datamartId,
     ...ownFields(config, type),
     ...(type?.credentials === 'none' ? {} : { credentials_uri: config.credentialsUri }),
     replication_filters: filtersOf(config),
-    resume: config.resume,
+    // As it was written: what holds while a status waits isn't to be written back.
+    resume: parseResume(config.record),
     ...(type?.options.messageId ? { metadata: config.messageId ? ['message_id'] : [] } : {}),
     ...(config.version === 2 ? { user_point_parent: config.userPointParent } : {}),
     ...(type && type.options.ordering !== null ? { ordering: config.ordering } : {}),
@@ -174,7 +177,7 @@ function observedOf(
     message: failure?.message ?? null,
     remedy: failure?.remedy ?? null,
     since: written?.state === state ? written.since : null,
-    deferred_status: null,
+    deferred_status: config.deferredStatus,
     needs_initial_sync: lostOffsets > 0,
     lost_offsets: String(lostOffsets),
     lag_records: offsets === null ? null : lagRecords,

@@ -13,7 +13,7 @@ import type {
   ReplicationOperations,
   Versioned,
 } from './replication-operations.ts';
-import { ReplicationReader } from './replication-reader.ts';
+import { assertReady, ReplicationReader } from './replication-reader.ts';
 import type { ReplicationResource } from './replication-resource.ts';
 import { ReplicationWriter } from './replication-writer.ts';
 import { SerialByKey } from './serial-by-key.ts';
@@ -36,6 +36,7 @@ const EXPLAIN_DEADLINE_MS = 30_000;
 
 /** The operations on replications, over this instance's tables and the control topic. */
 export class ReplicationService implements ReplicationOperations {
+  readonly #state: ControlState;
   readonly #explainer: Explainer;
   readonly #reader: ReplicationReader;
   readonly #writer: ReplicationWriter;
@@ -45,6 +46,7 @@ export class ReplicationService implements ReplicationOperations {
     const turns = new SerialByKey();
     const reader = new ReplicationReader(options.state);
     const writer = new ReplicationWriter({ ...options, reader, turns });
+    this.#state = options.state;
     this.#explainer = options.explainer;
     this.#reader = reader;
     this.#writer = writer;
@@ -91,8 +93,14 @@ export class ReplicationService implements ReplicationOperations {
     return (await this.#reader.show(config)).value;
   }
 
-  async explain(datamartId: string, replicationId: string, request: unknown): Promise<Readonly<object>> {
-    const { id } = this.#reader.find(datamartId, replicationId);
-    return this.#explainer.explain(datamartId, id, request, AbortSignal.timeout(EXPLAIN_DEADLINE_MS));
+  async explain(
+    datamartId: string | null,
+    replicationId: string | null,
+    request: unknown,
+  ): Promise<Readonly<object>> {
+    if (datamartId !== null && replicationId !== null) this.#reader.find(datamartId, replicationId);
+    else assertReady(this.#state);
+    const signal = AbortSignal.timeout(EXPLAIN_DEADLINE_MS);
+    return this.#explainer.explain(datamartId, replicationId, request, signal);
   }
 }

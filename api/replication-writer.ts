@@ -1,3 +1,4 @@
+import { desiredStatus } from '../processors/deferred-status.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import { assertDestinationWorks, missingCredentials } from './activation.ts';
 import { ApiError, refusedBy } from './api-error.ts';
@@ -82,6 +83,7 @@ export class ReplicationWriter {
       };
       let { config, record } = changed();
       const next = this.#judge(config.id, record);
+      if (next.status !== desiredStatus(config)) this.#assertNoSync(datamartId);
       const isAsked = fieldsOf(body).status === 'ACTIVE';
       if (isAsked && !isInUse(config, this.#options.state)) {
         await this.#assertActivatable(next);
@@ -125,6 +127,17 @@ export class ReplicationWriter {
     throw refusedBy(judgement.problem);
   }
 
+  /** A status that is written while one runs waits for its end: nobody would expect that of a call. */
+  #assertNoSync(datamartId: string): void {
+    const running = this.#options.state.executions.deferral(datamartId);
+    if (!running) return;
+    throw new ApiError('sync_in_progress', 'status can’t change while an initial synchronization runs', {
+      field: 'status',
+      hint: `wait for the end of ${running.executionId}, or cancel it; everything else can change`,
+      details: { execution_id: running.executionId },
+    });
+  }
+
   async #assertActivatable(next: ReplicationConfig): Promise<void> {
     const { state, checker } = this.#options;
     const type = state.replications.rules.types.get(next.type);
@@ -157,13 +170,16 @@ function assertMatch({ offset }: ReplicationConfig, ifMatch: string | null): voi
 }
 
 /** A write that wasn't seen in time is told as such. */
-export async function confirmed<Result>(write: Promise<Result>): Promise<Result> {
+export async function confirmed<Result>(
+  write: Promise<Result>,
+  what: 'replication' | 'execution' = 'replication',
+): Promise<Result> {
   try {
     return await write;
   } catch (error) {
     if (!(error instanceof NotConfirmedError)) throw error;
     throw new ApiError('write_not_confirmed', 'the write was not seen in time; it may still happen', {
-      hint: 'read the replication before you try again',
+      hint: `read the ${what} before you try again`,
       cause: error,
     });
   }

@@ -112,6 +112,7 @@ export class BenchCluster implements AsyncDisposable {
       TOPICS_INITIAL_SYNC_REQUESTS: name('sync-requests'),
       TOPICS_INITIAL_SYNC_EXECUTIONS: name('sync-executions'),
       TOPICS_DEAD_LETTERS: name('dead-letters'),
+      // Benches turn it on where they measure it.
       SNAPSHOT_ENABLED: 'false',
       SINKS_ALLOW_EMULATORS: 'true',
       CREDENTIALS_DIRECTORY: this.#directory,
@@ -294,6 +295,7 @@ function activeStatus(replicationId: string, configOffset: number): { key: strin
     verdict: { configOffset, credentialsVersion: null, failure: null },
     since: 0,
     lostOffsets: 0,
+    deferredStatus: null,
   } as const;
   return { key: replicationKey(replicationId), value: writeReplicationStatus(status, 0) };
 }

@@ -50,6 +50,8 @@ export interface BenchOptions {
   readonly table: number;
   /** Another checkout whose program takes part in the throughput bench; null for none. */
   readonly against: string | null;
+  /** Whether the throughput bench also measures this program keeping the snapshot. */
+  readonly hasSnapshot: boolean;
   /** Where CPU profiles of the program go; null for none. */
   readonly profileDirectory: string | null;
 }
@@ -69,6 +71,7 @@ export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] 
   --replications <list>  replications of the datamart (1,4,16)
   --delays <list>        ms until the fake Pub/Sub answers (0,20)
   --against <directory>  another checkout of this program, with its node_modules, as a third one in the throughput bench
+  --snapshot             in the throughput bench also this program with SNAPSHOT_ENABLED=true
   --foreign <n>          replications of other datamarts in the join bench (10000)
   --rate <n>             mutations a second of the isolation bench's open loop (half of what full load came to)
   --loops <list>         which runs the isolation bench makes; the open one alone needs --rate (full,open)
@@ -98,6 +101,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       replications: { type: 'string', default: '1,4,16' },
       delays: { type: 'string', default: '0,20' },
       against: { type: 'string' },
+      snapshot: { type: 'boolean', default: false },
       foreign: { type: 'string', default: '10000' },
       rate: { type: 'string' },
       loops: { type: 'string', default: LOOPS.join() },
@@ -138,6 +142,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
     },
     table: wholeNumber('--table', values.table ?? (values.quick ? '500' : '5000'), 10),
     against: values.against === undefined ? null : checkout(values.against),
+    hasSnapshot: values.snapshot,
     profileDirectory: values.profile ?? null,
   };
 }

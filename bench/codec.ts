@@ -10,6 +10,9 @@ import { AvroOperationEncoder } from '../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { compileWriterSchema } from '../schemas/writer-schema.ts';
+import { encodeRecordBatch, maxRecordBatchBytes } from '../streams/kafka/record-batch-encoder.ts';
+import { SegmentPool } from '../streams/segment-pool.ts';
+import { SnapshotBatch } from '../streams/snapshot/snapshot-batch.ts';
 
 const RECORDS_PER_ROUND = 100_000;
 const rounds = Number(process.argv[2] ?? 8);
@@ -89,12 +92,37 @@ const operationOf = (parsed: Parsed) => ({
   value: JSON.stringify(parsed.value),
 });
 
+/** So many documents make a batch of the snapshot. */
+const BATCH_RECORDS = 700;
+const documents = Array.from({ length: BATCH_RECORDS }, (_, n) => {
+  const bytes = Buffer.from(JSON.stringify({ ...mutation, vector_id: `vec:${32_453_299_893 + n}`, value }));
+  const decoded = new MutationView();
+  if (jsonDecoder.decode(bytes, decoded, isWanted) !== 'ok') throw new Error('the sample is broken');
+  return { decoded, record: { offset: n, timestamp: 0, key: null, value: bytes, headers: {} } };
+});
+const pool = new SegmentPool(Number.MAX_SAFE_INTEGER, () => undefined);
+const wire = Buffer.alloc(1 << 21);
+let snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), 0);
+/** A copy under its document's key; with the last of them the batch is encoded as it is sent. */
+const snapshotRecord = (): void => {
+  const { count } = snapshotBatch;
+  const { decoded, record } = documents[count] as (typeof documents)[number];
+  snapshotBatch.put(decoded, record, '00008-3-00000000000000123456', 0);
+  if (count + 1 < BATCH_RECORDS) return;
+  const { records, storage } = snapshotBatch;
+  if (maxRecordBatchBytes(records) > wire.length) throw new Error('the batch is larger than its buffer');
+  encodeRecordBatch(records, wire, 0);
+  pool.release(storage);
+  snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), 0);
+};
+
 const cases: readonly (readonly [name: string, run: () => unknown, usual: (() => unknown) | null])[] = [
   ['decode JSON', () => jsonDecoder.decode(json, view, isWanted), parse],
   ['decode JSON, unwanted', () => jsonDecoder.decode(json, view, () => false), parse],
   ['decode Avro', () => decoder.decode(avro, view, isWanted), () => inputType.decode(avro, 5)],
   ['encode version 1', () => encoderV1.encode(view, target, 0), null],
   ['encode version 2', () => encoderV2.encode(view, target, 0), null],
+  ['snapshot record', snapshotRecord, null],
   [
     'JSON to version 1',
     () => (jsonDecoder.decode(json, view, isWanted), encoderV1.encode(view, target, 0)),

@@ -69,6 +69,7 @@ export async function controlRecords(options: ControlRecordsOptions): Promise<Co
       verdict: { configOffset: offset, credentialsVersion: 1, failure: null },
       since: Date.now(),
       lostOffsets: 0,
+      deferredStatus: null,
     } as const;
     statuses.push({ key: replicationKey(id), value: writeReplicationStatus(status, Date.now()) });
     statuses.push({ key: judgementKey(id), value: writeJudgement(id, judgement) });

@@ -7,7 +7,10 @@ import { table } from './table.ts';
 const READY_LIMIT_MS = 20_000;
 const CHANGE_LIMIT_MS = 1_000;
 
-/** What thousands of replications cost a start, a change and the memory. Returns the laws that don't hold. */
+/**
+ * What thousands of replications cost a start, a change and the memory: row 45 of the fault matrix (RELIABILITY, section
+ * 6). Returns the laws that don't hold.
+ */
 export async function benchControl(
   cluster: BenchCluster,
   options: BenchOptions,

@@ -9,6 +9,7 @@ const VALUE_BYTES = 1_024;
 const THIS = 'processor';
 const LOOP = 'tuned loop';
 const OTHER = 'against';
+const WITH_SNAPSHOT = 'with snapshot';
 
 /** How many times less CPU time per record than the tuned loop this program must need, by replications. */
 const REQUIRED_RATIOS: ReadonlyMap<number, number> = new Map([
@@ -16,6 +17,9 @@ const REQUIRED_RATIOS: ReadonlyMap<number, number> = new Map([
   [4, 5],
   [16, 8],
 ]);
+
+/** What keeping the snapshot may cost of a record of 1 KB, in µs. */
+const ALLOWED_FOR_SNAPSHOT = 3;
 
 /** What this program may need of the CPU time that the one of `--against` needs. It differs by as much from itself. */
 const ALLOWED_AGAINST = 1.05;
@@ -33,28 +37,39 @@ export async function benchThroughput(
     for (const count of options.replications) {
       process.stderr.write(`throughput: ${count} replications, ${delayMs} ms\n`);
       const replications = await cluster.replicate(count);
-      const trial = (contestant: Contestant, checkout?: string) => () =>
-        runTrial({
-          cluster,
-          contestant,
-          ...(checkout === undefined ? {} : { checkout }),
-          dataset,
-          replications,
-          delayMs,
-          warmUpRecords: warmUpRecords(count),
-          passes: 1,
-        });
+      const trial =
+        (contestant: Contestant, checkout?: string, hasSnapshot = false) =>
+        () =>
+          runTrial({
+            cluster,
+            contestant,
+            ...(checkout === undefined ? {} : { checkout }),
+            dataset,
+            replications,
+            delayMs,
+            warmUpRecords: warmUpRecords(count),
+            passes: 1,
+            hasSnapshot,
+          });
       const results = await alternatingRuns<string>(options.runs, {
         [THIS]: trial('processor'),
         [LOOP]: trial('tuned-loop'),
         ...(options.against === null ? {} : { [OTHER]: trial('processor', options.against) }),
+        ...(options.hasSnapshot ? { [WITH_SNAPSHOT]: trial('processor', undefined, true) } : {}),
       });
       const [here, loop, other] = [results[THIS]!, results[LOOP]!, results[OTHER]];
+      const kept = results[WITH_SNAPSHOT];
       const ratio = loop.cpu / here.cpu;
       const required = REQUIRED_RATIOS.get(count);
       rows.push(rowOf(count, delayMs, THIS, here, ratio));
       rows.push(rowOf(count, delayMs, LOOP, loop, null));
       if (other) rows.push(rowOf(count, delayMs, OTHER, other, loop.cpu / other.cpu));
+      if (kept) rows.push(rowOf(count, delayMs, WITH_SNAPSHOT, kept, loop.cpu / kept.cpu));
+      if (kept && kept.cpu - here.cpu > ALLOWED_FOR_SNAPSHOT) {
+        broken.push(
+          `throughput, N = ${count}, ${delayMs} ms: the snapshot costs ${(kept.cpu - here.cpu).toFixed(2)} µs a record, ${ALLOWED_FOR_SNAPSHOT} at most`,
+        );
+      }
       if (other && here.cpu > ALLOWED_AGAINST * other.cpu) {
         broken.push(
           `throughput, N = ${count}, ${delayMs} ms: ${here.cpu.toFixed(2)} µs a record, ${other.cpu.toFixed(2)} in ${options.against}`,

@@ -28,6 +28,8 @@ export interface TrialOptions {
   /** How often the whole dataset is read. */
   readonly passes: number;
   readonly profileFile?: string;
+  /** Of this program: whether it keeps the snapshot. */
+  readonly hasSnapshot?: boolean;
 }
 
 /** One run of one contestant. */
@@ -73,7 +75,10 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
     const warmUp = { groupId: cluster.newGroup(), records: warmUpRecords };
     await cluster.startBehind(warmUp.groupId, dataset, warmUpRecords);
     const job: BenchJob = {
-      settings: cluster.settings(dataset, replications),
+      settings: {
+        ...cluster.settings(dataset, replications),
+        SNAPSHOT_ENABLED: String(options.hasSnapshot ?? false),
+      },
       mutationTopic: dataset.topic,
       pubsubHost: fake.host,
       projectId: PROJECT_ID,

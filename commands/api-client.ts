@@ -75,7 +75,13 @@ export class ApiReplications implements ReplicationOperations {
     return resourceOf((await this.#connection.call({ method: 'POST', path, form })).body.data);
   }
 
-  async explain(datamartId: string, replicationId: string, request: unknown): Promise<Readonly<object>> {
+  async explain(
+    datamartId: string | null,
+    replicationId: string | null,
+    request: unknown,
+  ): Promise<Readonly<object>> {
+    if (datamartId === null || replicationId === null)
+      throw new ConfigError(['which replication? with --api, its id and --datamart-id are needed']);
     const path = `${pathOf(datamartId, replicationId)}/explain`;
     const { body } = await this.#connection.call({ method: 'POST', path, body: request });
     if (!isObject(body.data)) throw unexpected();

@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApiError } from '../api/api-error.ts';
 import {
   NotConfirmedError as UnconfirmedWriteError,
   type ControlLog as ControlLogPort,
+  type ControlState,
   type CredentialsSealer,
   type DestinationChecker,
   type Explainer,
 } from '../api/control-plane.ts';
+import { ExecutionService } from '../api/execution-service.ts';
 import { ReplicationService } from '../api/replication-service.ts';
 import type { Settings } from '../config/settings.ts';
 import { writeCredentialsRecord } from '../processors/credentials-record.ts';
@@ -45,6 +48,7 @@ export interface ControlPlaneContext {
 /** The control plane over Kafka; its connections end when it is disposed of. */
 export interface ControlPlane extends AsyncDisposable {
   readonly operations: ReplicationService;
+  readonly executions: ExecutionService;
 }
 
 /** Puts together what the API and the commands on replications work with. Opens no connection yet. */
@@ -62,19 +66,23 @@ export function openControlPlane(context: ControlPlaneContext): ControlPlane {
     reader,
     clock: systemClock,
   });
-  const { replications, status, credentials } = tables;
+  const { replications, status, credentials, executions, requests } = tables;
   const resolver = openCredentials(settings, credentials);
-  const operations = new ReplicationService({
-    state: {
-      get isCaughtUp() {
-        return tables.isCaughtUp;
-      },
-      replications,
-      status,
-      credentials,
-      partitionOffsets: () => progress.read(),
+  const state: ControlState = {
+    get isCaughtUp() {
+      return tables.isCaughtUp;
     },
-    log: confirmedLog(new ControlLog({ topics, producer, tables, clock: systemClock })),
+    replications,
+    status,
+    credentials,
+    executions,
+    requests,
+    partitionOffsets: () => progress.read(),
+  };
+  const log = confirmedLog(new ControlLog({ topics, producer, tables, clock: systemClock }));
+  const operations = new ReplicationService({
+    state,
+    log,
     checker: checksDestinations
       ? checkerOf(
           destinationProbe(
@@ -102,6 +110,14 @@ export function openControlPlane(context: ControlPlaneContext): ControlPlane {
   });
   return {
     operations,
+    executions: new ExecutionService({
+      state,
+      log,
+      windowMs: settings.initialSync.windowHours * 3_600_000,
+      now: Date.now,
+      newId: randomUUID,
+      sleep: (ms) => delay(ms),
+    }),
     [Symbol.asyncDispose]: async () => {
       await Promise.allSettled([producer.close(), reader.close(), admin.close()]);
     },
@@ -121,6 +137,7 @@ function confirmedLog(log: ControlLog): ControlLogPort {
   return {
     writeConfig: (id, record) => told(log.writeConfig(id, record)),
     writeCredentials: (id, record) => told(log.writeCredentials(id, record)),
+    writeSyncRequest: (id, record) => told(log.writeSyncRequest(id, record)),
   };
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Settings } from '../config/settings.ts';
+import { controlTopicsOf } from '../streams/control-tables.ts';
 import type { ExistingTopic, TopicAdmin } from '../streams/topics/topic-admin-port.ts';
 
 /** A topic that is needed isn't there. */
@@ -33,7 +34,7 @@ export class DeadLetterTopics {
     try {
       const { id = '' } = await admin.describeCluster();
       const { deadLetters, mutations, snapshots } = topics;
-      const names = [deadLetters, ...controlTopics(topics), ...mutations, ...snapshots];
+      const names = [deadLetters, ...controlTopicsOf(topics), ...mutations, ...snapshots];
       const found = await admin.describeTopics(names);
       return new DeadLetterTopics(topics, id, new Map(found.map((topic) => [topic.name, topic])));
     } finally {
@@ -73,12 +74,7 @@ export class DeadLetterTopics {
 
   /** Reading a topic that isn't there would be tried for minutes. Throws a `MissingTopicError`. */
   assertControlTopics(): void {
-    const missing = controlTopics(this.#settings).find((topic) => !this.#existing.has(topic));
+    const missing = controlTopicsOf(this.#settings).find((topic) => !this.#existing.has(topic));
     if (missing !== undefined) throw new MissingTopicError(missing);
   }
-}
-
-/** The topics that say which replications there are. */
-function controlTopics(topics: Settings['topics']): readonly string[] {
-  return [topics.replicationConfig, topics.replicationCredentials, topics.replicationStatus];
 }

@@ -123,8 +123,8 @@ function deadLettersRedriveCommand(host: CliProcess, setExitCode: SetExitCode): 
       return;
     }
     const { logger } = await openCommandLog(settings, host);
-    const { removeEmulatorVariables } = await import('./emulator-variables.ts');
-    if (!settings.sinks.allowEmulators) removeEmulatorVariables(env, logger);
+    const { removeClientVariables } = await import('./client-variables.ts');
+    removeClientVariables(env, settings.sinks, logger);
     const { redriveDeadLetters } = await import('./dead-letters.ts');
     const options = {
       filter: filterOf(flags),

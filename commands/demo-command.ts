@@ -15,6 +15,9 @@ export function demoCommand(host: CliProcess, setExitCode: SetExitCode): Command
       host.exit(FAILED);
     });
     const logging = await openLog(settings, host);
+    const { removeClientVariables } = await import('./client-variables.ts');
+    // Its destinations are fakes of its own.
+    removeClientVariables(host.env, { allowEmulators: true }, logging.logger);
     const { runDemo } = await import('./demo.ts');
     const options = { settings, logging, env: host.env, isOnce: once, out: host.stdout };
     setExitCode(await runDemo(options, stop.signal));

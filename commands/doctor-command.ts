@@ -34,8 +34,8 @@ export function doctorCommand(host: CliProcess, setExitCode: SetExitCode): Comma
       host.exit(FAILED);
     });
     const { logger } = await openCommandLog(settings, host);
-    const { removeEmulatorVariables } = await import('./emulator-variables.ts');
-    if (!settings.sinks.allowEmulators) removeEmulatorVariables(host.env, logger);
+    const { removeClientVariables } = await import('./client-variables.ts');
+    removeClientVariables(host.env, settings.sinks, logger);
     const { examineSystem } = await import('./doctor/on-kafka.ts');
     const { stdout: out, stderr: errors, env } = host;
     const options = {

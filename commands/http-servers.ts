@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { openApiServer } from '../api/api-server.ts';
 import type { DeadLetterOperations } from '../api/dead-letter-operations.ts';
+import type { ExecutionOperations } from '../api/execution-operations.ts';
 import { openOpsServer, type OpsServer, type OpsSource } from '../api/ops-server.ts';
 import type { ReplicationOperations } from '../api/replication-operations.ts';
 import { TokensFileError } from '../api/tokens-file.ts';
@@ -16,6 +17,7 @@ export interface HttpServersOptions {
   readonly api: {
     readonly replications: ReplicationOperations;
     readonly deadLetters: DeadLetterOperations;
+    readonly executions: ExecutionOperations;
     readonly tokens: Tokens;
   } | null;
   readonly logger: Logger;

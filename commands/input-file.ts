@@ -23,12 +23,11 @@ export async function readInputFile(
 ): Promise<Buffer> {
   const tooLarge = (): ConfigError =>
     new ConfigError([`${flag}: ${path === '-' ? 'the input' : path} is larger than ${maxBytes} bytes`]);
-  if (path === '-') return readPiped(stdin, flag, maxBytes, tooLarge);
+  if (path === '-') return readBounded(piped(stdin, flag), maxBytes, tooLarge);
   try {
     await using file = await open(path, 'r');
-    const { size } = await file.stat();
-    if (size > maxBytes) throw tooLarge();
-    return await file.readFile();
+    // Devices and pipes have no size to be looked at.
+    return await readBounded(file.createReadStream({ end: maxBytes, autoClose: false }), maxBytes, tooLarge);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
     throw new ConfigError([`${flag}: reading ${path}: ${readProblem(error)}`]);
@@ -41,23 +40,24 @@ export function readProblem(error: unknown): string {
   return typeof code === 'string' ? (READ_PROBLEMS[code] ?? code) : "it can't be read";
 }
 
-async function readPiped(
-  stdin: AnswerSource | undefined,
-  flag: string,
+function piped(stdin: AnswerSource | undefined, flag: string): AnswerSource {
+  // A terminal would show what is typed.
+  if (stdin && stdin.isTTY !== true) return stdin;
+  throw new ConfigError([`${flag} -: reads what is piped in, and nothing is: … | datamart-replication …`]);
+}
+
+async function readBounded(
+  chunks: AsyncIterable<Buffer | string>,
   maxBytes: number,
   tooLarge: () => ConfigError,
 ): Promise<Buffer> {
-  // A terminal would show what is typed.
-  if (!stdin || stdin.isTTY === true) {
-    throw new ConfigError([`${flag} -: reads what is piped in, and nothing is: … | datamart-replication …`]);
-  }
-  const chunks: Buffer[] = [];
+  const parts: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of stdin) {
+  for await (const chunk of chunks) {
     const part = Buffer.from(chunk);
     bytes += part.length;
     if (bytes > maxBytes) throw tooLarge();
-    chunks.push(part);
+    parts.push(part);
   }
-  return Buffer.concat(chunks);
+  return Buffer.concat(parts);
 }

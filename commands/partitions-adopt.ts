@@ -1,6 +1,6 @@
 import type { OwnPosition } from '../streams/commit-metadata.ts';
-import type { GrownTopic, OldPartition } from '../streams/topics/adopt-partitions.ts';
-import type { ProgressLine } from './progress-line.ts';
+import type { AdoptionListener, GrownTopic, OldPartition } from '../streams/topics/adopt-partitions.ts';
+import { percentOf, type ProgressLine } from './progress-line.ts';
 import type { TextOutput } from './text-output.ts';
 
 export interface PartitionsAdoptOptions {
@@ -11,11 +11,7 @@ export interface PartitionsAdoptOptions {
 export interface PartitionsAdoptPorts {
   readonly grown: readonly GrownTopic[];
   /** As `adoptPartitions`. */
-  readonly adopt: (
-    grown: GrownTopic,
-    signal: AbortSignal,
-    onWaiting: (waitsFor: readonly OldPartition[]) => void,
-  ) => Promise<boolean>;
+  readonly adopt: (grown: GrownTopic, signal: AbortSignal, listener: AdoptionListener) => Promise<boolean>;
   /** The id of the replication whose position that is, or null when the control topic doesn't hold it. */
   readonly nameOf: (position: OwnPosition) => string | null;
   /** Asks the operator; null when that isn't wanted. */
@@ -45,8 +41,13 @@ export async function runPartitionsAdopt(
     const isWanted = !isDryRun && (!isAsked || (await confirm(question)));
     const isAdopted =
       isWanted &&
-      (await adopt(topic, signal, (waitsFor) => {
-        progress.maybeShow(() => waitingLine(waitsFor, nameOf));
+      (await adopt(topic, signal, {
+        onWaiting: (waitsFor) => {
+          progress.maybeShow(() => waitingLine(waitsFor, nameOf));
+        },
+        onMoving: (read, total) => {
+          progress.maybeShow(() => `moving the snapshot’s documents: ${percentOf(read, total)}`);
+        },
       }));
     progress.clear();
     results.push({

@@ -16,7 +16,8 @@ const ADOPT_HELP = `
 More partitions re-hash a topic's keys: what a user does now may lie in an added partition, what they did before in an
 old one. So the records of added partitions are held until this command has seen that everything the old ones held is
 through, to every replication; it waits for that, and shows for which. Let producers learn of the new count first (their
-metadata.max.age.ms); activate or delete replications that are PAUSED or in ERROR.
+metadata.max.age.ms); activate or delete replications that are PAUSED or in ERROR. Then the snapshot gets as many
+partitions, and its documents move to where their users' mutations come in now.
 
 Exit codes: 0 adopted, nothing to adopt, or stopped; 1 refused, or Kafka can't be reached; 2 usage.
 `;

@@ -6,8 +6,9 @@ import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { PartitionPins } from '../streams/partition-pins.ts';
 import { identityHash } from '../streams/replication-identity.ts';
+import { moveGrownRows } from '../streams/snapshot/snapshot-growth.ts';
 import { StatusWriter } from '../streams/status-writer.ts';
-import { adoptPartitions, type GrownTopic } from '../streams/topics/adopt-partitions.ts';
+import { adoptPartitions, type AdoptionPorts, type GrownTopic } from '../streams/topics/adopt-partitions.ts';
 import {
   runPartitionsAdopt,
   type PartitionsAdoptOptions,
@@ -28,7 +29,8 @@ export async function adoptAddedPartitions(
   stack.defer(() => admin.close());
   const port = kafkajsPort(settings.kafka, logger);
   const [reader, tableReader, producer] = [port.partitionReader(), port.partitionReader(), port.producer()];
-  for (const each of [reader, tableReader, producer]) stack.defer(() => each.close());
+  const writer = port.partitionWriter();
+  for (const each of [reader, tableReader, producer, writer]) stack.defer(() => each.close());
   const shared = { clock: systemClock, random: Math.random, logger };
   const pins = new PartitionPins(new StatusWriter({ ...shared, topic: replicationStatus, producer, signal }));
   const table = openTable(await openSinks(settings, logger, { pubsubEmulatorHost: null }), settings);
@@ -72,13 +74,25 @@ export async function adoptAddedPartitions(
     ];
   });
   const names = new Map([...table.all()].map((config) => [identityHash(config), config.id]));
-  const ports = { admin, reader, pins, groupId: settings.kafka.groupId, clock: systemClock };
+  const onFailed = (error: Error): void => {
+    logger.warn({ error }, 'the snapshot can’t be written yet; trying again');
+  };
+  const moveRows: AdoptionPorts['moveRows'] = (snapshot, onProgress, stop) =>
+    moveGrownRows(snapshot, { ...shared, reader, writer }, { onProgress, onFailed }, stop);
+  const ports: AdoptionPorts = {
+    admin,
+    reader,
+    pins,
+    groupId: settings.kafka.groupId,
+    clock: systemClock,
+    moveRows: settings.snapshot.enabled ? moveRows : null,
+  };
   return await runPartitionsAdopt(
     options,
     {
       ...environment,
       grown,
-      adopt: (topic, stop, onWaiting) => adoptPartitions(topic, ports, stop, onWaiting),
+      adopt: (topic, stop, listener) => adoptPartitions(topic, ports, stop, listener),
       nameOf: ({ replication }) => names.get(replication) ?? null,
     },
     signal,

@@ -26,6 +26,7 @@ import type { SinkAdapter } from '../sinks/sink.ts';
 import { ReplicationApplication } from '../streams/application.ts';
 import { systemClock } from '../streams/clock.ts';
 import { FatalStreamsError } from '../streams/errors.ts';
+import { kafkajsInspectionAdmin } from '../streams/kafka/inspection-admin.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
 import { sinkProducers } from '../streams/kafka/sink-producers.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
@@ -68,6 +69,11 @@ export async function composeProcessor(
     topics: settings.topics,
     delivery: settings.delivery,
     startFrom: settings.kafka.startFrom,
+    snapshot: { topics: snapshotTopicsOf(settings.topics), isKept: settings.snapshot.enabled },
+    initialSync: {
+      windowMs: settings.initialSync.windowHours * 3_600_000,
+      maxRate: settings.initialSync.maxRate,
+    },
     kafka: kafkajsPort(settings.kafka, logger),
     table,
     decoder: new RecordDecoder(schemas),
@@ -77,12 +83,18 @@ export async function composeProcessor(
     sealedCredentials: sealed,
     credentials: openCredentials(settings, sealed),
     checkTopics: (pinned) => checkOwnTopics(settings, logger, pinned),
+    partitionCounts: (topics) => partitionCounts(settings, logger, topics),
     metrics,
     clock: systemClock,
     random: Math.random,
     logger,
   });
   return { application, metrics, table, sinks, schemas };
+}
+
+/** The snapshot topic of each mutation topic. */
+function snapshotTopicsOf(topics: Settings['topics']): ReadonlyMap<string, string> {
+  return new Map(topics.mutations.map((topic, i) => [topic, topics.snapshots[i] ?? '']));
 }
 
 /** The table of replications whose destinations are of these kinds, still empty. */
@@ -147,6 +159,19 @@ export async function openSinks(
   const isEnabled = ({ type }: { type: string }): boolean => sinks.enabled.includes(type);
   // An adapter is only ever handed the configs that it parsed itself.
   return new SinkRegistry([...(builtIn as readonly SinkAdapter<unknown>[]), ...modules].filter(isEnabled));
+}
+
+async function partitionCounts(
+  settings: Settings,
+  logger: Logger,
+  topics: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  const admin = kafkajsInspectionAdmin(settings.kafka, logger);
+  try {
+    return await admin.partitionCounts(topics);
+  } finally {
+    await admin.close();
+  }
 }
 
 /** Which topics are missing; refuses settings that would lose data, each with its remedy. */

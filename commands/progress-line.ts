@@ -39,3 +39,8 @@ export class ProgressLine {
     this.#isOpen = false;
   }
 }
+
+/** How much of a work is done, in words. */
+export function percentOf(done: number, total: number): string {
+  return `${total === 0 ? 100 : Math.floor((done * 100) / total)} %`;
+}

@@ -1,15 +1,20 @@
 import type { Settings } from '../config/settings.ts';
 import { CredentialsTable } from '../processors/credentials-table.ts';
+import { controlTopicsOf } from '../streams/control-tables.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
-import { openControlPlane } from './control-plane.ts';
+import { openControlPlane, type ControlPlane } from './control-plane.ts';
 import { FollowedTables } from './control-tables.ts';
 import { readOnlyPositions } from './control-view.ts';
 import { openSchemas, openSinks, openTable } from './processor.ts';
+import type { OpenExecutions } from './initial-sync/session.ts';
 import type { ReplicationsConnection } from './replications/session.ts';
 
 /** Replications over the settings' Kafka, for commands. Destinations are checked by the processors, which have what that needs. */
-export async function openReplications(settings: Settings, logger: Logger): Promise<ReplicationsConnection> {
+export async function openReplications(
+  settings: Settings,
+  logger: Logger,
+): Promise<ReplicationsConnection & Pick<ControlPlane, 'executions'>> {
   await assertControlTopics(settings, logger);
   await using stack = new AsyncDisposableStack();
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: null });
@@ -26,7 +31,7 @@ export async function openReplications(settings: Settings, logger: Logger): Prom
   await followed.start(new AbortController().signal);
   const schemas = openSchemas(settings);
   stack.defer(() => schemas.close());
-  const { operations } = stack.use(
+  const { operations, executions } = stack.use(
     openControlPlane({
       settings,
       logger,
@@ -39,14 +44,20 @@ export async function openReplications(settings: Settings, logger: Logger): Prom
     }),
   );
   const held = stack.move();
-  return { operations, close: () => held.disposeAsync() };
+  return { operations, executions, close: () => held.disposeAsync() };
 }
+
+/** Initial synchronizations over the settings' Kafka, for commands. */
+export const openExecutions: OpenExecutions = async (settings, logger) => {
+  const { executions, close } = await openReplications(settings, logger);
+  return { operations: executions, close };
+};
 
 /** Reading a topic that isn't there would be tried for minutes. */
 async function assertControlTopics({ kafka, topics }: Settings, logger: Logger): Promise<void> {
   const admin = kafkajsTopicAdmin(kafka, logger);
   try {
-    const wanted = [topics.replicationConfig, topics.replicationCredentials, topics.replicationStatus];
+    const wanted = controlTopicsOf(topics);
     const existing = new Set((await admin.describeTopics(wanted)).map(({ name }) => name));
     const missing = wanted.find((topic) => !existing.has(topic));
     if (missing !== undefined)

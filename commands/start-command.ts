@@ -14,8 +14,8 @@ export function startCommand(host: CliProcess, setExitCode: SetExitCode): Comman
       host.exit(FAILED);
     });
     const logging = await openLog(settings, host);
-    const { removeEmulatorVariables } = await import('./emulator-variables.ts');
-    if (!settings.sinks.allowEmulators) removeEmulatorVariables(host.env, logging.logger);
+    const { removeClientVariables } = await import('./client-variables.ts');
+    removeClientVariables(host.env, settings.sinks, logging.logger);
     const { runStart } = await import('./start.ts');
     const options = { settings, logging, env: host.env, uncaughtErrors: host.signals };
     setExitCode(await runStart(options, stop));

@@ -84,7 +84,9 @@ export async function runStart(
       metrics: () => metrics.scrape(),
       contentType: metrics.contentType,
     },
-    api: settings.roles.includes('api') ? { replications: plane.operations, deadLetters, tokens } : null,
+    api: settings.roles.includes('api')
+      ? { replications: plane.operations, deadLetters, executions: plane.executions, tokens }
+      : null,
     logger,
   });
   try {

@@ -6,6 +6,11 @@ export interface TextOutput {
   once(event: 'drain', listener: () => void): unknown;
 }
 
+/** Writes a value as one line of JSON. */
+export function writeJson(out: TextOutput, value: unknown): void {
+  out.write(`${JSON.stringify(value)}\n`);
+}
+
 /** Lays rows out in columns; numbers on the right. */
 export function textTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const widths = head.map((title, column) =>

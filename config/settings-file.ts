@@ -1,5 +1,6 @@
-import { LineCounter, parseDocument } from 'yaml';
 import { nearestName } from '../schemas/nearest-name.ts';
+import { ConfigError } from './config-error.ts';
+import { parseDocuments } from './documents.ts';
 
 /** What a settings file says, by full key (`kafka.brokers`); what is wrong with it, one problem a line. */
 export interface SettingsFile {
@@ -12,27 +13,17 @@ export interface SettingsFile {
  * parser's words nor any value are passed on: the file may hold secrets.
  */
 export function parseSettingsFile(text: string, path: string, knownKeys: ReadonlySet<string>): SettingsFile {
-  const lineCounter = new LineCounter();
-  // Tabs indent JSON, and YAML refuses them; outside of strings JSON doesn't mind which white space it is.
-  const isJson = /^\s*\{/.test(text);
-  const document = parseDocument(isJson ? text.replace(/^[\t ]+/gm, ' ') : text, {
-    lineCounter,
-    prettyErrors: false,
-    logLevel: 'error',
-  });
-  const [error] = document.errors;
-  if (error) {
-    const { line } = lineCounter.linePos(error.pos[0]);
-    return failed(`file ${path}: isn't valid JSON or YAML (line ${line}: ${error.code})`);
-  }
-  let content: unknown;
+  let documents: readonly unknown[];
   try {
-    content = document.toJS();
-  } catch {
-    return failed(`file ${path}: refers to too much by aliases`);
+    documents = parseDocuments(text, `file ${path}`);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return { values: new Map(), problems: error.problems };
   }
-  if (content === null) return { values: new Map(), problems: [] };
-  if (!isObject(content)) return failed(`file ${path}: has to hold settings by name, as in 'kafka:'`);
+  const [content, ...others] = documents;
+  if (content === undefined) return { values: new Map(), problems: [] };
+  if (!isObject(content) || others.length > 0)
+    return { values: new Map(), problems: [`file ${path}: has to hold settings by name, as in 'kafka:'`] };
   return collect(content, path, knownKeys);
 }
 
@@ -58,10 +49,6 @@ function collect(content: object, path: string, knownKeys: ReadonlySet<string>):
     }
   }
   return { values, problems };
-}
-
-function failed(problem: string): SettingsFile {
-  return { values: new Map(), problems: [problem] };
 }
 
 function isObject(value: unknown): value is object {

@@ -1,6 +1,6 @@
 import { SETTINGS, type SettingDefinition } from './settings-schema.ts';
 
-/** The README's table of settings: one row each, in the schema's order. A test keeps README and schema the same. */
+/** The table of docs/settings.md: one row each, in the schema's order. A test keeps document and schema the same. */
 export function settingsTable(): string {
   const rows = SETTINGS.map(
     (setting) => `| \`${setting.env}\` | ${defaultOf(setting)} | ${setting.doc}; ${allowedOf(setting)} |`,

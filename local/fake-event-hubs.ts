@@ -30,8 +30,8 @@ export interface EventHubsFaults {
   delayNext(count: number, delayMs: number): void;
   /** Never answers; stores nothing. */
   hangNext(count: number): void;
-  /** Answers the next put-token requests with this status, for example 401. */
-  denyTokens(count: number, status: 401 | 404): void;
+  /** Answers the next put-token requests with this status, for example 401, and in these words. */
+  denyTokens(count: number, status: 401 | 404, description?: string): void;
   /** Never answers the next put-token requests, so that no link opens. */
   hangTokens(count: number): void;
   /** Refuses sender links to hubs with this condition; null ends it. */
@@ -96,6 +96,11 @@ interface SaslServerMechanisms {
   enable_plain(isKnown: () => boolean): void;
 }
 
+interface TokenAnswer {
+  readonly status: number;
+  readonly description: string;
+}
+
 interface PutTokenRequest {
   readonly reply_to: string;
   readonly message_id: string;
@@ -144,7 +149,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #sendCount = 0;
   #connectionsMade = 0;
   #sendFaults: Countdown<SendFault>[] = [];
-  #tokenFaults: Countdown<401 | 404 | 'hang'>[] = [];
+  #tokenFaults: Countdown<TokenAnswer | 'hang'>[] = [];
   #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
   #isRejected: ((body: Buffer) => boolean) | null = null;
   #linkRefusal: AmqpError | null = null;
@@ -250,8 +255,12 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#sendFaults.push({ fault: { kind: 'hang' }, left: count });
   }
 
-  denyTokens(count: number, status: 401 | 404): void {
-    this.#tokenFaults.push({ fault: status, left: count });
+  denyTokens(
+    count: number,
+    status: 401 | 404,
+    description = `put-token answers status-code: ${status}`,
+  ): void {
+    this.#tokenFaults.push({ fault: { status, description }, left: count });
   }
 
   hangTokens(count: number): void {
@@ -330,16 +339,16 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
 
   #answerPutToken(connection: Connection, request: Message): void {
     const { reply_to: replyTo, message_id: correlation } = request as unknown as PutTokenRequest;
-    const status = takeFault(this.#tokenFaults) ?? 202;
-    if (status === 'hang') return;
+    const answer = takeFault(this.#tokenFaults) ?? { status: 202, description: 'Accepted' };
+    if (answer === 'hang') return;
     this.#repliers
       .get(connection)
       ?.get(replyTo)
       ?.send({
         correlation_id: correlation,
         application_properties: {
-          'status-code': status,
-          'status-description': status === 202 ? 'Accepted' : `put-token answers status-code: ${status}`,
+          'status-code': answer.status,
+          'status-description': answer.description,
         },
         body: undefined,
       });

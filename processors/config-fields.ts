@@ -159,8 +159,7 @@ export function parseCreated(record: ConfigRecord): number | null {
 /** An id's text. JSON integers are taken too, as far as a number can hold them. */
 function idText(record: ConfigRecord, field: string, code: ConfigProblemCode): string {
   const value = record[field] ?? null;
-  if (value === null)
-    throw refusal('missing_field', field, `${field} is missing; every replication needs it`);
+  if (value === null) throw refusal('missing_field', field, `${field} is missing; every record needs it`);
   if (typeof value === 'string') return value;
   if (isInteger(value, 0, Number.MAX_SAFE_INTEGER)) return String(value);
   const remedy = typeof value === 'number' ? '; write the number in quotes' : '';

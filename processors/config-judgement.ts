@@ -1,3 +1,4 @@
+import { isFields, offsetOrNull, textOrNull, type JsonFields } from './json-fields.ts';
 import type { ReplicationConfig } from './replication-config.ts';
 
 /** The newest record of a key that was refused. */
@@ -66,36 +67,27 @@ export function writeJudgement(name: string, { judgedOffset, accepted, refused }
 }
 
 /** Reads a record of `writeJudgement`; null for one that can't be understood, which counts as absent. */
-export function readJudgement(record: Readonly<Record<string, unknown>>): StoredJudgement | null {
-  const judgedOffset = offsetOf(record.judged_offset);
+export function readJudgement(record: JsonFields): StoredJudgement | null {
+  const judgedOffset = offsetOrNull(record.judged_offset);
   if (judgedOffset === null) return null;
-  const acceptedOffset = offsetOf(record.accepted_offset);
+  const acceptedOffset = offsetOrNull(record.accepted_offset);
   const accepted =
-    isObject(record.accepted) && acceptedOffset !== null
+    isFields(record.accepted) && acceptedOffset !== null
       ? { record: record.accepted, offset: acceptedOffset }
       : null;
   return { judgedOffset, accepted, refused: readRefusal(record.refused) };
 }
 
 function readRefusal(value: unknown): ConfigRefusal | null {
-  if (!isObject(value)) return null;
+  if (!isFields(value)) return null;
   const { code, field, message, time } = value;
-  const offset = offsetOf(value.offset);
+  const offset = offsetOrNull(value.offset);
   if (offset === null || typeof code !== 'string') return null;
   return {
     offset,
     code,
-    field: typeof field === 'string' ? field : null,
-    message: typeof message === 'string' ? message : '',
+    field: textOrNull(field),
+    message: textOrNull(message) ?? '',
     time: typeof time === 'number' ? time : 0,
   };
-}
-
-function offsetOf(value: unknown): number | null {
-  const offset = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : NaN;
-  return Number.isSafeInteger(offset) ? offset : null;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -99,6 +99,12 @@ export class DocumentFold {
     this.#copyLow[document] = value?.low ?? 0;
   }
 
+  /** Whether the source has said anything of the document, if only that it is deleted. */
+  isInSource(key: Hash64): boolean {
+    const document = this.#index.find(key);
+    return document >= 0 && this.#state(document, SOURCE_SHIFT) !== ABSENT;
+  }
+
   /** Compares the sides as far as they were taken. `maxExamples` of each kind of difference. */
   compare(maxExamples: number): Comparison {
     const byType = DOCUMENT_TYPES.map(() => ({

@@ -1,5 +1,4 @@
 import { shownName } from './config-record.ts';
-import type { Explanation } from './explanation.ts';
 
 /** What is to be explained: a record where it lies, or a mutation that was pasted. */
 export type ExplainRequest =
@@ -28,21 +27,6 @@ export class ExplainError extends Error {
     this.field = field;
     this.remedy = options.remedy ?? null;
   }
-}
-
-/** Says what became of a mutation. */
-export interface Explainer {
-  /**
-   * Explains it for the replications of the datamart, or for the one that is named. `datamartId` null is an operator's
-   * question, of whatever datamart; else a record of another datamart, or one whose datamart can't be told, is
-   * `not_found`. Rejects with an `ExplainError`, `not_ready` when Kafka can't be asked.
-   */
-  explain(
-    datamartId: string | null,
-    replicationId: string | null,
-    request: ExplainRequest,
-    signal?: AbortSignal,
-  ): Promise<Explanation>;
 }
 
 const TOPIC_PATTERN = /^[A-Za-z0-9._-]{1,249}$/;

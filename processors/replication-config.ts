@@ -34,7 +34,10 @@ export interface ReplicationConfig {
   readonly datamart: DatamartKey;
   readonly name: string;
   readonly version: OperationVersion;
+  /** What holds now: the record's own status, but for one that waits for the end of an initial synchronization. */
   readonly status: DesiredStatus;
+  /** The record's own status while that waits; null when it holds. */
+  readonly deferredStatus: DesiredStatus | null;
   readonly type: string;
   /** Selected document types; null selects all. */
   readonly filter: DocumentTypeMask | null;
@@ -128,6 +131,7 @@ function acceptRecord(
     name: parseName(record, id),
     version,
     status,
+    deferredStatus: null,
     type: type.type,
     filter: parseFilters(record.replication_filters),
     credentialsUri: parseCredentialsUri(record, id, rules),

@@ -73,7 +73,9 @@ export function verdictFor(
   const isOfThisRecord = verdict.configOffset === config.offset;
   if (verdict.failure) {
     const isOfOlderCredentials = (verdict.credentialsVersion ?? 0) < (credentialsVersion ?? 0);
-    return isOfThisRecord && !isOfOlderCredentials ? verdict : null;
+    // A record whose status waits doesn't say ACTIVE.
+    const isWaiting = config.deferredStatus !== null && verdict.configOffset >= config.activeSince;
+    return (isOfThisRecord || isWaiting) && !isOfOlderCredentials ? verdict : null;
   }
   const isSameActivation = verdict.configOffset >= config.activeSince && verdict.configOffset < config.offset;
   return isOfThisRecord || isSameActivation ? verdict : null;

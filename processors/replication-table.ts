@@ -2,6 +2,8 @@ import { datamartKey, type DatamartKey } from '../schemas/mutation.ts';
 import { judgementName, type ConfigJudgement, type StoredJudgement } from './config-judgement.ts';
 import { neighbourProblem } from './config-neighbours.ts';
 import { compileDatamart, EMPTY_PLAN, type DatamartPlan } from './datamart-plan.ts';
+import { withDeferredStatus } from './deferred-status.ts';
+import type { StatusDeferral } from './initial-sync/execution.ts';
 import {
   judgeConfig,
   judgeKeptConfig,
@@ -36,12 +38,18 @@ export interface ReplicationLimits {
  * The replications that are in force, by id, and the join compiled from them: `datamart → plan`.
  *
  * Only a changed datamart is compiled anew, and foreign replications cost a mutation nothing. A record that can't be
- * used leaves the last good one in force.
+ * used leaves the last good one in force. While an initial synchronization of a datamart goes on, statuses there wait:
+ * the table holds each config as it holds, and its judgement as it was written.
  */
 export class ReplicationTable {
   readonly #rules: ConfigRules;
   readonly #maxPerDatamart: number;
+  /** As their records say. */
+  readonly #accepted = new Map<string, ReplicationConfig>();
+  /** As they hold. */
   readonly #byId = new Map<string, ReplicationConfig>();
+  /** By datamart. */
+  readonly #deferrals = new Map<string, StatusDeferral>();
   readonly #byDatamart = new Map<DatamartKey, Map<string, ReplicationConfig>>();
   readonly #plans = new Map<DatamartKey, DatamartPlan>();
   /** By `judgementName`: keys that are no ids have one too. */
@@ -78,8 +86,7 @@ export class ReplicationTable {
       // What these rules don't take any more is judged anew.
       if (accepted && !config) continue;
       if (config) {
-        this.#add(config);
-        changes.push({ kind: 'changed', previous: null, next: config });
+        changes.push({ kind: 'changed', previous: null, next: this.#add(config) });
       }
       this.#judgements.set(name, { judgedOffset, accepted: config, refused });
     }
@@ -97,9 +104,10 @@ export class ReplicationTable {
     return [...this.#judgements].flatMap(([name, { accepted }]): TableChange[] => {
       if (seen.has(name)) return [];
       this.#judgements.delete(name);
-      if (!accepted) return [];
-      this.#remove(accepted);
-      return [{ kind: 'changed', previous: accepted, next: null }];
+      const previous = accepted && this.#byId.get(accepted.id);
+      if (!previous) return [];
+      this.#remove(previous);
+      return [{ kind: 'changed', previous, next: null }];
     });
   }
 
@@ -123,26 +131,43 @@ export class ReplicationTable {
     if (judgement.kind === 'refused') {
       const { code, field, message } = judgement.problem;
       const refused = { offset, code, field, message, time: timestamp };
-      this.#judgements.set(name, { judgedOffset: offset, accepted: previous, refused });
+      const accepted = this.#accepted.get(key) ?? null;
+      this.#judgements.set(name, { judgedOffset: offset, accepted, refused });
       return { kind: 'refused', id: key, offset, problem: judgement.problem };
     }
-    const next = judgement.config;
-    this.#judgements.set(name, { judgedOffset: offset, accepted: next, refused: null });
+    this.#judgements.set(name, { judgedOffset: offset, accepted: judgement.config, refused: null });
     if (previous) this.#remove(previous);
-    this.#add(next);
-    return { kind: 'changed', previous, next };
+    return { kind: 'changed', previous, next: this.#add(judgement.config) };
+  }
+
+  /**
+   * An execution of the datamart goes on, or none does any more (null): statuses wait, or take effect. The same one
+   * again changes nothing.
+   */
+  deferStatuses(datamartId: string, deferral: StatusDeferral | null): readonly TableChange[] {
+    const known = this.#deferrals.get(datamartId) ?? null;
+    if (known?.executionId === deferral?.executionId && known?.configOffset === deferral?.configOffset)
+      return [];
+    if (deferral) this.#deferrals.set(datamartId, deferral);
+    else this.#deferrals.delete(datamartId);
+    return this.ofDatamart(datamartId).flatMap((previous): TableChange[] => {
+      const accepted = this.#accepted.get(previous.id);
+      if (!accepted || isSameStatus(previous, withDeferredStatus(accepted, deferral))) return [];
+      this.#remove(previous);
+      return [{ kind: 'changed', previous, next: this.#add(accepted) }];
+    });
   }
 
   /** Judges a record as `apply` would now, and changes nothing: for who wants to know before writing it. */
   judge(key: string, value: Buffer, offset: number): Judgement {
-    const judgement = judgeConfig(key, value, offset, this.#byId.get(key) ?? null, this.#rules);
+    const judgement = judgeConfig(key, value, offset, this.#accepted.get(key) ?? null, this.#rules);
     if (judgement.kind === 'refused') return judgement;
     const neighbours = { ofDatamart: this.ofDatamart(judgement.config.datamartId), all: this.all() };
     const problem = neighbourProblem(judgement.config, neighbours, this.#maxPerDatamart);
     return problem ? { kind: 'refused', problem } : judgement;
   }
 
-  /** What is known of a key, by its `judgementName`; null when the control topic has no record of it. */
+  /** What is known of a key, by its `judgementName`; null when the control topic has no record of it. As it was written. */
   judgement(name: string): ConfigJudgement | null {
     return this.#judgements.get(name) ?? null;
   }
@@ -198,21 +223,30 @@ export class ReplicationTable {
     return judgement.kind === 'accepted' ? judgement.config : null;
   }
 
-  #add(config: ReplicationConfig): void {
+  /** Puts a config into force, as it holds now. */
+  #add(accepted: ReplicationConfig): ReplicationConfig {
+    const config = withDeferredStatus(accepted, this.#deferrals.get(accepted.datamartId) ?? null);
     if (config.status === 'ACTIVE') this.#activeCount += 1;
+    this.#accepted.set(config.id, accepted);
     this.#byId.set(config.id, config);
     const siblings = this.#byDatamart.get(config.datamart) ?? new Map<string, ReplicationConfig>();
     siblings.set(config.id, config);
     this.#byDatamart.set(config.datamart, siblings);
     this.#plans.delete(config.datamart);
+    return config;
   }
 
   #remove(config: ReplicationConfig): void {
     if (config.status === 'ACTIVE') this.#activeCount -= 1;
+    this.#accepted.delete(config.id);
     this.#byId.delete(config.id);
     const siblings = this.#byDatamart.get(config.datamart);
     siblings?.delete(config.id);
     if (siblings?.size === 0) this.#byDatamart.delete(config.datamart);
     this.#plans.delete(config.datamart);
   }
+}
+
+function isSameStatus(a: ReplicationConfig, b: ReplicationConfig): boolean {
+  return a.status === b.status && a.deferredStatus === b.deferredStatus && a.activeSince === b.activeSince;
 }

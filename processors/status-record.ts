@@ -25,6 +25,8 @@ export interface ReplicationStatus {
   /** Since when the state holds, ms since 1970 UTC. */
   readonly since: number;
   readonly lostOffsets: number;
+  /** The desired status that waits for the end of an initial synchronization; null when none does. */
+  readonly deferredStatus: string | null;
 }
 
 /** How one partition stands for a replication: a report for people, never a place to start from. */
@@ -72,7 +74,7 @@ export function writeReplicationStatus(status: ReplicationStatus, nowMs: number)
     since: status.since,
     config_offset: verdict ? String(verdict.configOffset) : null,
     credentials_version: verdict?.credentialsVersion ?? null,
-    deferred_status: null,
+    deferred_status: status.deferredStatus,
     needs_initial_sync: status.lostOffsets > 0,
     lost_offsets: String(status.lostOffsets),
     updated_at: nowMs,
@@ -138,6 +140,7 @@ export function readStatusRecord(key: string, value: Buffer): StatusRecord {
       verdict: readVerdict(record),
       since: typeof record.since === 'number' ? record.since : 0,
       lostOffsets: Number(text(record.lost_offsets) ?? 0),
+      deferredStatus: text(record.deferred_status),
     },
   };
 }

@@ -32,7 +32,7 @@ export class Topology {
     this.#isWanted = isWanted;
   }
 
-  /** Whether the last record was a mutation of a datamart that has replications, wanted or not: `mutation` holds it. */
+  /** Whether the last record was a mutation of a datamart whose mutations are decoded: `mutation` holds it. */
   get isDecoded(): boolean {
     return this.#isDecoded;
   }

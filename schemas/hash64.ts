@@ -4,9 +4,9 @@ const C3 = 0x38b34ae5;
 const C4 = 0xa1e38b93;
 
 /**
- * A 64-bit hash of bytes, for tables of millions of documents: the first half of MurmurHash3_x86_128 with seed 0
- * (Austin Appleby, public domain). Of n documents two have the same hash with a chance of about n² / 2^65: 3 in a
- * million for ten million. Not for secrets, nor against people who look for collisions.
+ * A 64-bit hash of bytes, for tables of millions of documents: the first half of MurmurHash3_x86_128 (Austin Appleby,
+ * public domain). Of n documents two have the same hash with a chance of about n² / 2^65: 3 in a million for ten million.
+ * Not for secrets, nor against people who look for collisions, who have it harder where the seed is drawn at random.
  *
  * One object is used again for every text, so that hashing allocates nothing.
  */
@@ -14,15 +14,21 @@ export class Hash64 {
   /** Signed 32-bit integers. */
   high = 0;
   low = 0;
+  readonly #seed: number;
+
+  /** `seed`: another one is another hash. */
+  constructor(seed = 0) {
+    this.#seed = seed | 0;
+  }
 
   /** Hashes `bytes[start, end)`. Returns this. */
   of(bytes: Uint8Array, start = 0, end = bytes.length): this {
     const length = end - start;
     const tail = start + (length & ~15);
-    let h1 = 0;
-    let h2 = 0;
-    let h3 = 0;
-    let h4 = 0;
+    let h1 = this.#seed;
+    let h2 = h1;
+    let h3 = h1;
+    let h4 = h1;
     for (let i = start; i < tail; i += 16) {
       h1 = (Math.imul(rotate(h1 ^ scramble(word(bytes, i), C1, 15, C2), 19) + h2, 5) + 0x561ccd1b) | 0;
       h2 = (Math.imul(rotate(h2 ^ scramble(word(bytes, i + 4), C2, 16, C3), 17) + h3, 5) + 0x0bcaa747) | 0;

@@ -1,4 +1,5 @@
 import type { CredentialsTable } from '../processors/credentials-table.ts';
+import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import { Topology } from '../processors/topology.ts';
 import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
@@ -9,13 +10,15 @@ import { backoffMs, type Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
+import type { ControlTopics } from './control-tables.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Destination } from './destination.ts';
 import { Destinations } from './destinations.ts';
 import { FatalStreamsError } from './errors.ts';
 import { FileCredentialsWatch } from './file-credentials-watch.ts';
 import { registerGauges } from './gauges.ts';
-import type { GroupConsumer, KafkaPort, PartitionReader, Producer } from './kafka-port.ts';
+import { SharedSetMemory } from './initial-sync/set-memory.ts';
+import type { GroupConsumer, KafkaPort, PartitionReader, PartitionWriter, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
 import { Linger } from './linger.ts';
 import type { Logger } from './logger.ts';
@@ -80,11 +83,10 @@ export interface ApplicationOptions {
   readonly instance: string;
   readonly topics: {
     readonly mutations: readonly string[];
-    readonly replicationConfig: string;
-    readonly replicationCredentials: string;
-    readonly replicationStatus: string;
+    /** `snapshots[i]` belongs to `mutations[i]`. */
+    readonly snapshots: readonly string[];
     readonly deadLetters: string;
-  };
+  } & ControlTopics;
   readonly delivery: {
     readonly memoryBytes: number;
     readonly windowRecords: number;
@@ -92,6 +94,18 @@ export interface ApplicationOptions {
     readonly detachAfterMs: number;
   };
   readonly startFrom: 'earliest' | 'latest';
+  readonly snapshot: {
+    /** The snapshot topic of each mutation topic. */
+    readonly topics: ReadonlyMap<string, string>;
+    /** Whether this program writes them. */
+    readonly isKept: boolean;
+  };
+  readonly initialSync: {
+    /** How long a succeeded one blocks the next one of its replications, in ms; 0 for not at all. */
+    readonly windowMs: number;
+    /** Operations a second and replication, for the whole group; null: as fast as it goes. */
+    readonly maxRate: number | null;
+  };
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
   /** Of the sealed credentials, still empty. */
@@ -110,6 +124,8 @@ export interface ApplicationOptions {
     readonly missing: readonly string[];
     readonly partitions: PartitionCounts;
   }>;
+  /** How many partitions those of the topics have that exist. Rejects when the cluster can't be asked. */
+  readonly partitionCounts: (topics: readonly string[]) => Promise<PartitionCounts>;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -134,6 +150,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #failed = Promise.withResolvers<never>();
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
+  readonly #syncMemory: SharedSetMemory;
   readonly #turns: ReplayTurns;
   #detachedLanes = 0;
   readonly #files: FileCredentialsWatch;
@@ -143,6 +160,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #reader: PartitionReader;
   readonly #producer: Producer;
   readonly #tableReader: PartitionReader;
+  readonly #snapshotWriter: PartitionWriter;
   readonly #control: ReplicationControl;
   readonly #commits: CommitLoop;
   readonly #linger: Linger;
@@ -167,9 +185,11 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#pool = new SegmentPool(delivery.memoryBytes, () => {
       for (const task of this.#assignment.tasks) task.maybeResume();
     });
+    this.#syncMemory = new SharedSetMemory(delivery.memoryBytes);
     this.#reader = kafka.partitionReader();
     this.#tableReader = new ReaderPerTopic(() => kafka.partitionReader());
     this.#producer = kafka.producer();
+    this.#snapshotWriter = kafka.partitionWriter();
     this.#consumer = new SupervisedConsumer({
       make: () => kafka.groupConsumer(options.groupId, options.topics.mutations),
       clock,
@@ -230,6 +250,8 @@ export class ReplicationApplication implements StreamTaskOwner {
       mayWrite: () => this.#lease.mayStart(),
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
+      snapshotTopics: () => this.#snapshotTopics(),
+      syncWindowMs: options.initialSync.windowMs,
       metrics,
       clock,
       random,
@@ -238,6 +260,9 @@ export class ReplicationApplication implements StreamTaskOwner {
       writing: this.#writing.signal,
       onPinned: () => {
         this.#assignment.onAdopted();
+      },
+      onSyncsChanged: () => {
+        for (const task of this.#assignment.tasks) task.syncs.follow();
       },
       onFatal: (error) => {
         this.#fail(error);
@@ -287,6 +312,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       heldBytes: () => this.#pool.heldBytes,
       state: () => this.#state,
       held: () => this.#assignment.held,
+      executions: () => this.#control.tables.executions,
       tableLag: () => this.#control.tables.lags,
       stateOf: (config) => this.#control.stateOf(config),
       lostOffsetsOf: ({ id }) => this.#control.lostOffsetsOf(id),
@@ -298,7 +324,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   }
 
   /** What it knows of desired and observed state; others may look at it. */
-  get control(): Pick<ReplicationControl, 'tables' | 'pins' | 'lists'> {
+  get control(): Pick<ReplicationControl, 'tables' | 'pins' | 'lists' | 'syncs'> {
     return this.#control;
   }
 
@@ -337,8 +363,7 @@ export class ReplicationApplication implements StreamTaskOwner {
    */
   async start(): Promise<void> {
     await this.#waitForTopics(null);
-    const { replicationStatus, replicationCredentials, replicationConfig } = this.#options.topics;
-    this.#missing = [replicationStatus, replicationCredentials, replicationConfig].map((t) => `table:${t}`);
+    this.#missing = this.#control.tables.lags.map(({ topic }) => `table:${topic}`);
     await this.#control.restore();
     const { pins } = this.#control;
     await pins.pin(await this.#waitForTopics(pins.counts));
@@ -427,21 +452,30 @@ export class ReplicationApplication implements StreamTaskOwner {
   #makeTask(claim: Claim, taskId: string): StreamTask {
     const { topic, partition } = claim.at;
     const scope = { topic, partition, partitionCount: this.#control.pins.countOf(topic) };
-    return new StreamTask(scope, taskId, claim, this.#taskContext(), this);
+    return new StreamTask(scope, taskId, claim, this.#taskContext(topic), this);
   }
 
-  #taskContext(): StreamTaskContext {
+  #taskContext(topic: string): StreamTaskContext {
     const { decoder, table, encoders, schemas, delivery, metrics, clock, random, logger } = this.#options;
+    const { snapshot, initialSync } = this.#options;
+    const snapshotTopic = snapshot.topics.get(topic);
+    if (snapshotTopic === undefined) throw new Error(`${topic} has no snapshot topic`);
     return {
       table,
       decoder,
-      topology: new Topology(decoder, table),
+      // All of them go to the snapshot.
+      topology: new Topology(decoder, table, snapshot.isKept ? () => true : undefined),
       encoders,
       destinations: this.#destinations,
       deadLetters: this.#deadLetters,
       reader: this.#reader,
       schemas,
       lease: this.#lease,
+      snapshotTopic,
+      snapshotWriter: snapshot.isKept ? this.#snapshotWriter : null,
+      syncs: this.#control.syncs,
+      memory: this.#syncMemory,
+      maxRate: initialSync.maxRate,
       stanceOf: (config) => this.#control.stanceOf(config),
       statusOf: (id, at) => this.#control.reportOf(id, at),
       storeReport: (report) => this.#control.storeReport(report),
@@ -456,6 +490,22 @@ export class ReplicationApplication implements StreamTaskOwner {
       random,
       logger,
     };
+  }
+
+  async #snapshotTopics(): Promise<readonly SnapshotTopic[]> {
+    const { mutations, snapshots } = this.#options.topics;
+    const counts = await this.#options.partitionCounts([...mutations, ...snapshots]);
+    return mutations.map((topic, i) => {
+      const snapshot = snapshots[i] ?? '';
+      const pinnedPartitions = this.#control.pins.countOf(topic);
+      return {
+        snapshot,
+        snapshotPartitions: counts.get(snapshot) ?? null,
+        mutations: topic,
+        mutationPartitions: counts.get(topic) ?? pinnedPartitions,
+        pinnedPartitions,
+      };
+    });
   }
 
   /** The owner of partition 0 of the first mutation topic activates replications and writes their states. */
@@ -490,6 +540,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       this.#closed('consumer', this.#consumer.stop()),
       this.#closed('destinations', this.#destinations.close()),
       this.#closed('producer', this.#producer.close()),
+      this.#closed('snapshot', this.#snapshotWriter.close()),
       this.#closed('reader', this.#reader.close()),
       this.#closed('table reader', this.#tableReader.close()),
       this.#closed('table', this.#following),

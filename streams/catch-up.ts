@@ -305,6 +305,7 @@ export class CatchUp {
     const end = Math.min(batch.nextOffset, this.#owner.position, next);
     const reached = this.#dispatch(pass, batch, end);
     this.#moveOn(pass, reached);
+    if (reached < this.#owner.position) pass.fanOut.sealTouched();
     pass.fanOut.pumpTouched(clock.monotonic());
     for (const lane of pass.lanes) if (lane.isIdle) lane.relinquish();
     this.#attachArrived();

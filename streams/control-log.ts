@@ -1,5 +1,5 @@
 import { sleep, type Clock } from './clock.ts';
-import type { ControlTables } from './control-tables.ts';
+import type { ControlTables, ControlTopics } from './control-tables.ts';
 import type { Producer } from './kafka-port.ts';
 
 /** CONTRACT section 8: an answer waits no longer for the instance's own table. */
@@ -11,7 +11,10 @@ export class NotConfirmedError extends Error {
 }
 
 export interface ControlLogOptions {
-  readonly topics: { readonly replicationConfig: string; readonly replicationCredentials: string };
+  readonly topics: Pick<
+    ControlTopics,
+    'replicationConfig' | 'replicationCredentials' | 'initialSyncRequests'
+  >;
   readonly producer: Producer;
   readonly tables: ControlTables;
   readonly clock: Clock;
@@ -44,6 +47,15 @@ export class ControlLog {
     const { topics, tables } = this.#options;
     return this.#write(topics.replicationCredentials, id, record, (offset, signal) =>
       tables.credentialsApplied(offset, signal),
+    );
+  }
+
+  /** A launch or a cancel of an initial synchronization. */
+  writeSyncRequest(id: string, record: Readonly<Record<string, unknown>>): Promise<number> {
+    const { topics, tables } = this.#options;
+    const value = Buffer.from(JSON.stringify(record));
+    return this.#write(topics.initialSyncRequests, id, value, (offset, signal) =>
+      tables.requestApplied(offset, signal),
     );
   }
 

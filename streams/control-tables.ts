@@ -1,5 +1,7 @@
 import { judgementName } from '../processors/config-judgement.ts';
 import type { CredentialsTable } from '../processors/credentials-table.ts';
+import { ExecutionTable, type ExecutionChange } from '../processors/initial-sync/execution-table.ts';
+import { RequestTable, type RequestChange } from '../processors/initial-sync/request-table.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import { StateTooNewError } from '../processors/status-record.ts';
 import { StatusTable, type StatusChange } from '../processors/status-table.ts';
@@ -24,8 +26,32 @@ export interface ControlListener {
   onJudged?(name: string): void;
   /** The replication has other credentials, or none any more. */
   onCredentials?(replicationId: string): void;
+  /** A record of `initial-sync-requests` was read. */
+  onSyncRequest?(change: RequestChange): void;
+  /** An initial synchronization or one of its tasks is another, for the replications of its datamart too. */
+  onExecution?(change: Exclude<ExecutionChange, { kind: 'none' }>): void;
   /** A record says more than this program understands: it must end (exit 1). */
   onFatal(error: FatalStreamsError): void;
+}
+
+/** The topics of desired and observed state. */
+export interface ControlTopics {
+  readonly replicationConfig: string;
+  readonly replicationCredentials: string;
+  readonly replicationStatus: string;
+  readonly initialSyncRequests: string;
+  readonly initialSyncExecutions: string;
+}
+
+/** Their names, in the order in which they are read. */
+export function controlTopicsOf(topics: ControlTopics): readonly string[] {
+  return [
+    topics.replicationStatus,
+    topics.initialSyncExecutions,
+    topics.replicationCredentials,
+    topics.replicationConfig,
+    topics.initialSyncRequests,
+  ];
 }
 
 export interface TableLag {
@@ -35,11 +61,7 @@ export interface TableLag {
 }
 
 export interface ControlTablesOptions {
-  readonly topics: {
-    readonly replicationConfig: string;
-    readonly replicationCredentials: string;
-    readonly replicationStatus: string;
-  };
+  readonly topics: ControlTopics;
   /** Still empty. */
   readonly replications: ReplicationTable;
   /** Still empty. */
@@ -54,16 +76,21 @@ export interface ControlTablesOptions {
 /**
  * What is desired and what was observed, as global tables: the processor, the API and the commands follow the same ones.
  *
- * The observed state is read first: it holds the records in force, and which ones of the control topic were judged.
+ * The observed state is read first: it holds the records in force, which ones of the control topic were judged, and what
+ * initial synchronizations make wait.
  */
 export class ControlTables {
   readonly replications: ReplicationTable;
   readonly credentials: CredentialsTable;
   readonly status = new StatusTable();
+  readonly executions = new ExecutionTable();
+  readonly requests = new RequestTable();
   readonly #options: ControlTablesOptions;
   readonly #statusTable: GlobalTable;
   readonly #credentialsTable: GlobalTable;
   readonly #configTable: GlobalTable;
+  readonly #executionsTable: GlobalTable;
+  readonly #requestsTable: GlobalTable;
   #isCaughtUp = false;
 
   constructor(options: ControlTablesOptions) {
@@ -84,6 +111,22 @@ export class ControlTables {
       topic: topics.replicationCredentials,
       apply: (record) => {
         this.#applyCredentials(record);
+      },
+    });
+    this.#executionsTable = new GlobalTable({
+      ...shared,
+      topic: topics.initialSyncExecutions,
+      apply: (record) => {
+        this.#applyExecution(record);
+      },
+    });
+    this.#requestsTable = new GlobalTable({
+      ...shared,
+      topic: topics.initialSyncRequests,
+      apply: (record) => {
+        const key = record.key?.toString('utf8') ?? '';
+        const change = this.requests.apply(key, record.value, record.offset, record.timestamp);
+        this.#options.listener.onSyncRequest?.(change);
       },
     });
     this.#configTable = new GlobalTable({
@@ -142,9 +185,20 @@ export class ControlTables {
     return this.#credentialsTable.applied(offset, signal);
   }
 
+  /** Resolves when the record at this offset of `initial-sync-requests` was applied. `follow` must be running. */
+  requestApplied(offset: number, signal: AbortSignal): Promise<void> {
+    return this.#requestsTable.applied(offset, signal);
+  }
+
   /** In the order in which they are read. */
   get #all(): readonly GlobalTable[] {
-    return [this.#statusTable, this.#credentialsTable, this.#configTable];
+    return [
+      this.#statusTable,
+      this.#executionsTable,
+      this.#credentialsTable,
+      this.#configTable,
+      this.#requestsTable,
+    ];
   }
 
   #applyStatus(record: ConsumedRecord): void {
@@ -154,6 +208,20 @@ export class ControlTables {
     this.#orFatal(() => {
       const change = this.status.apply(key, record.value);
       if (change.kind !== 'none') listener.onStatus?.(change);
+    });
+  }
+
+  #applyExecution(record: ConsumedRecord): void {
+    const key = record.key?.toString('utf8') ?? '';
+    this.#orFatal(() => {
+      const change = this.executions.apply(key, record.value);
+      if (change.kind === 'none') return;
+      if (change.kind === 'execution' && change.datamartId !== null) {
+        const deferral = this.executions.deferral(change.datamartId);
+        for (const deferred of this.replications.deferStatuses(change.datamartId, deferral))
+          this.#tell(deferred);
+      }
+      this.#options.listener.onExecution?.(change);
     });
   }
 

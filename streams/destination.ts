@@ -16,7 +16,7 @@ import { SinkLifecycle, type SinkLifecycleContext } from './sink-lifecycle.ts';
 /** PROTOCOL A3: an attempt is cancelled after this (D), and its connection dropped. */
 export const ATTEMPT_DEADLINE_MS = 8_000;
 /** PROTOCOL A6: a destination may still store what was sent this long after the deadline. */
-const SETTLE_MS = 2_000;
+export const SETTLE_MS = 2_000;
 /** A sink that hasn't ended its work this long after its signal is given up. */
 const OVERTIME_MS = 500;
 const REPEAT_LOG_MS = 60_000;

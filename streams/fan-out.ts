@@ -2,8 +2,7 @@ import type { DatamartPlan } from '../processors/datamart-plan.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
-import type { Lane } from './lane.ts';
-import { SegmentLog } from './segment-log.ts';
+import { SegmentLog, type SegmentReader } from './segment-log.ts';
 import type { SegmentLender } from './segment-pool.ts';
 import type { RecordOrigin } from './segment.ts';
 
@@ -12,8 +11,8 @@ export interface FanOutContext {
   readonly pool: SegmentLender;
 }
 
-/** Who reads the logs: the replication's lane, or null when it doesn't take part. */
-export type LaneOf = (replication: ReplicationConfig) => Lane | null;
+/** Who reads the logs for the replication; null when it doesn't take part. */
+export type ReaderOf = (replication: ReplicationConfig) => SegmentReader | null;
 
 interface DatamartFanOut {
   readonly plan: DatamartPlan;
@@ -23,20 +22,23 @@ interface DatamartFanOut {
 }
 
 /**
- * The logs of one stream of mutations, live or replayed: what the compiled plans of the datamarts are in it.
+ * The logs of one stream of mutations, live or replayed, or of rows of a snapshot: what the compiled plans of the
+ * datamarts are in it.
  *
- * A log is made with the first mutation that a route wants, and read by the lanes of those of its replications that take
- * part. Logs follow their plan when it changes.
+ * A log is made with the first mutation that a route wants, and read for those of its replications that take part. Logs follow their plan when it changes.
  */
 export class FanOut {
   readonly #context: FanOutContext;
-  readonly #laneOf: LaneOf;
+  readonly #readerOf: ReaderOf;
+  readonly #isOfRows: boolean;
   readonly #datamarts = new Map<DatamartKey, DatamartFanOut>();
   readonly #touched = new Set<SegmentLog>();
 
-  constructor(context: FanOutContext, laneOf: LaneOf) {
+  /** `isOfRows`: every mutation that is appended is a row of a snapshot, with a `RowOrigin`. */
+  constructor(context: FanOutContext, readerOf: ReaderOf, isOfRows = false) {
     this.#context = context;
-    this.#laneOf = laneOf;
+    this.#readerOf = readerOf;
+    this.#isOfRows = isOfRows;
   }
 
   /** Encodes the mutation once for each route that wants it. */
@@ -49,7 +51,12 @@ export class FanOut {
     }
   }
 
-  /** Lets the lanes of all logs that were appended to send. */
+  /** What was appended since the last `pumpTouched` is not to wait for more: there is enough where it came from. */
+  sealTouched(): void {
+    for (const log of this.#touched) log.sealOpen();
+  }
+
+  /** Lets the readers of all logs that were appended to send. */
   pumpTouched(nowMs: number): void {
     for (const log of this.#touched) for (const reader of log.readers) reader.pump(nowMs);
     this.#touched.clear();
@@ -61,7 +68,7 @@ export class FanOut {
     if (datamart) this.#follow(key, plan, datamart);
   }
 
-  /** Other lanes of the datamart take part from the next mutation on; open segments are sealed (PROTOCOL A8). */
+  /** Other replications of the datamart take part from the next mutation on; open segments are sealed (PROTOCOL A8). */
   refresh(key: DatamartKey): void {
     const datamart = this.#datamarts.get(key);
     if (datamart) this.#follow(key, datamart.plan, datamart);
@@ -79,13 +86,14 @@ export class FanOut {
     for (const { key: route, version, orderingLanes } of plan.routes) {
       logs.set(
         route,
-        previous?.logs.get(route) ?? new SegmentLog(key, encoders[version], orderingLanes, pool),
+        previous?.logs.get(route) ??
+          new SegmentLog(key, encoders[version], orderingLanes, pool, this.#isOfRows),
       );
     }
     for (const [route, log] of previous?.logs ?? []) if (!logs.has(route)) log.setReaders([]);
     for (const { key: route, replications } of plan.routes) {
-      const lanes = replications.flatMap((replication) => this.#laneOf(replication) ?? []);
-      logs.get(route)?.setReaders(lanes);
+      const readers = replications.flatMap((replication) => this.#readerOf(replication) ?? []);
+      logs.get(route)?.setReaders(readers);
     }
     const logsOf = plan.routesOf.map((routes) => routes.flatMap((route) => logs.get(route.key) ?? []));
     const datamart: DatamartFanOut = { plan, logs, logsOf };

@@ -1,10 +1,11 @@
+import type { ExecutionTable } from '../processors/initial-sync/execution-table.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { Clock } from './clock.ts';
 import type { TableLag } from './control-tables.ts';
 import type { Destination } from './destination.ts';
 import type { TopicPartition } from './kafka-port.ts';
-import type { EngineMetrics } from './metrics.ts';
+import type { EngineMetrics, GaugeSource } from './metrics.ts';
 import type { StreamTask } from './stream-task.ts';
 
 /** What the gauges look at. Everything is asked when somebody scrapes, and nothing is changed by asking. */
@@ -21,6 +22,7 @@ export interface GaugeSources {
   /** Offsets that retention took before they were delivered, by what the partitions report. */
   readonly lostOffsetsOf: (config: ReplicationConfig) => number;
   readonly tableLag: () => readonly TableLag[];
+  readonly executions: () => ExecutionTable;
 }
 
 /** Registers the gauges that show where every partition and replication stands. */
@@ -73,6 +75,11 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
     'table_age_seconds',
     'Seconds since a global table was last read: high while it can’t be',
     () => sources.tableLag().map(({ topic, ageMs }) => ({ labels: { topic }, value: ageMs / 1_000 })),
+  );
+  metrics.gauge(
+    'initial_sync_tasks',
+    'Tasks of initial synchronizations that have not ended, by state; PENDING is what nobody has reported of',
+    () => taskStates(sources.executions()),
   );
   metrics.gauge('replication_state', 'The state of each replication, as 1', () =>
     [...sources.table.all()].map((config) => ({
@@ -132,6 +139,16 @@ export function registerGauges(metrics: EngineMetrics, sources: GaugeSources): v
         sources.lostOffsetsOf(config) > 0 ? [{ labels: { replication_id: config.id }, value: 1 }] : [],
       ),
   );
+}
+
+/** An execution's series end with it. */
+function taskStates(executions: ExecutionTable): ReturnType<GaugeSource> {
+  return [...executions.unended()].flatMap(({ id, numTasks }) => {
+    const tasks = executions.tasksOf(id);
+    const counts = new Map<string, number>([['PENDING', numTasks - tasks.length]]);
+    for (const { status } of tasks) counts.set(status, (counts.get(status) ?? 0) + 1);
+    return [...counts].map(([state, value]) => ({ labels: { execution_id: id, state }, value }));
+  });
 }
 
 function activeReplications(table: ReplicationTable): readonly string[] {

@@ -47,3 +47,16 @@ export interface BrokerAnswer {
 
 /** Asks one broker, by its address. Rejects with the reason when it can't be reached for some seconds. */
 export type BrokerProbe = (address: string) => Promise<BrokerAnswer>;
+
+/** What the principal of these settings may do with a topic. */
+export interface TopicRights {
+  readonly mayWrite: boolean;
+}
+
+/**
+ * Asks what the principal may do with topics, without doing it. Topics that aren't there, or that it may not see, aren't
+ * in the answer; null when the broker doesn't tell. Rejects with the reason when it can't be asked.
+ */
+export type TopicRightsProbe = (
+  topics: readonly string[],
+) => Promise<ReadonlyMap<string, TopicRights> | null>;

@@ -142,6 +142,38 @@ export interface Producer {
   close(): Promise<void>;
 }
 
+/** What became of one attempt to append records to a partition. */
+export type AppendOutcome =
+  /** All in-sync replicas have them; the first one has this offset, the others follow. */
+  | { readonly kind: 'stored'; readonly baseOffset: number }
+  /** `mayStart` said no: nothing was sent. */
+  | { readonly kind: 'not_started' }
+  /**
+   * Not confirmed, and over: either nothing was sent, or the broker has answered for it. They may be stored all the same
+   * (too few replicas confirmed it in time), but nothing of this attempt can be stored later.
+   */
+  | { readonly kind: 'failed'; readonly error: Error }
+  /** Sent, and no answer came: they may be stored, now or later. */
+  | { readonly kind: 'open'; readonly error: Error }
+  /** The topic takes no batch of this size; nothing was stored. */
+  | { readonly kind: 'too_large'; readonly error: Error };
+
+/** Appends to partitions that its callers choose: for what is copied in bulk, and must keep its order. */
+export interface PartitionWriter {
+  /**
+   * Appends the records as one batch, in one try that ends within an attempt's deadline (PROTOCOL A3) after it was
+   * written. At most one append of a partition may be under way. `mayStart` is asked in the very step that writes; until
+   * it resolves the records' bytes must stay as they are. Never rejects.
+   */
+  append(
+    at: TopicPartition,
+    records: readonly ProducedRecord[],
+    mayStart: () => boolean,
+  ): Promise<AppendOutcome>;
+  /** Idempotent. What is under way fails. */
+  close(): Promise<void>;
+}
+
 /** The topic takes no record of this size. */
 export class RecordTooLargeError extends Error {
   override readonly name = 'RecordTooLargeError';
@@ -152,4 +184,5 @@ export interface KafkaPort {
   groupConsumer(groupId: string, topics: readonly string[]): GroupConsumer;
   partitionReader(): PartitionReader;
   producer(): Producer;
+  partitionWriter(): PartitionWriter;
 }

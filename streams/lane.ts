@@ -33,11 +33,31 @@ export interface LaneContext {
   readonly pool: SegmentPool;
 }
 
-interface QueuedSegment {
+/** A segment that waits in a lane. */
+export interface QueuedSegment {
   readonly segment: Segment;
   readonly log: SegmentLog;
   /** First entry not delivered. */
   cursor: number;
+  /** The queue of rows that it is in; null for mutations. */
+  readonly rows: LaneRows | null;
+}
+
+/** Rows of a snapshot that a lane delivers beside its mutations. */
+export interface LaneRows {
+  /** In the order in which they are to be sent. */
+  readonly entries: readonly QueuedSegment[];
+  /** Whether the document was changed or deleted by a mutation that the task has dispatched (PROTOCOL B4). */
+  isNewer(high: number, low: number): boolean;
+  delivered(segment: Segment, from: number, to: number): void;
+  skipped(count: number): void;
+  /** Stores a row that the destination rejects. Resolves when it is durable; never rejects. */
+  storeRejected(offset: number, error: SinkError): Promise<void>;
+  rejected(): void;
+  /** Nothing of the entry is needed any more. */
+  remove(entry: QueuedSegment): void;
+  /** The lane serves the rows no longer: returns what was queued. */
+  giveUp(): readonly QueuedSegment[];
 }
 
 /**
@@ -53,6 +73,8 @@ interface QueuedSegment {
  * ```
  *
  * Its segments come from the live mutations, or, while it is detached, from a replay that `fed` it up to some offset.
+ * Beside the live mutations, and after them, it delivers the rows of an initial synchronization: a row gets its place in
+ * the order when its request is built, and only if no mutation of its document was dispatched before (PROTOCOL B4).
  * Order holds because nothing newer of an ordering lane is sent before the older was answered, and nothing newer at all
  * while the outcome of an attempt is open (PROTOCOL A6). A segment's bytes stay until the request that reads them has
  * ended, also after `detach` and `close`.
@@ -63,9 +85,12 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   readonly #context: LaneContext;
   readonly #partitionKey: string;
   #queue: QueuedSegment[] = [];
+  #rows: LaneRows | null = null;
   #state: 'idle' | 'applying' | 'sending' | 'storing' | 'closed' = 'idle';
   #inFlight: QueuedSegment | null = null;
   #inFlightEnd = 0;
+  /** Whose record is being stored as a dead letter. */
+  #storing: QueuedSegment | null = null;
   /** A request that was in flight at a detach, and where a replay may go on when it turns out to be delivered. */
   #outcomeOpen: { readonly entry: QueuedSegment; readonly fedTo: number } | null = null;
   /** What must be sent again as it is after a failure, before anything newer. */
@@ -101,7 +126,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   /** True while nothing is queued and nothing in flight. */
   get isIdle(): boolean {
-    return this.#inFlight === null && this.#queue.every(({ segment, cursor }) => cursor === segment.count);
+    return (
+      this.#inFlight === null &&
+      this.#queue.every(({ segment, cursor }) => cursor === segment.count) &&
+      (this.#rows?.entries ?? []).every(({ segment, cursor }) => cursor === segment.count)
+    );
   }
 
   get isDetached(): boolean {
@@ -153,6 +182,12 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     return this.isDetached ? this.#fedTimestamp : null;
   }
 
+  /** When the oldest live mutation that isn't delivered was fetched, on the monotonic clock; null when there is none. */
+  get waitingSinceMs(): number | null {
+    const oldest = this.#queue.find(({ segment, cursor }) => cursor < segment.count);
+    return oldest ? oldest.segment.arrival(oldest.cursor) : null;
+  }
+
   /** Operations queued or in flight. */
   get pending(): number {
     return this.#queue.reduce((sum, { segment, cursor }) => sum + segment.count - cursor, 0);
@@ -165,7 +200,7 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   /** A segment of `log` begins; the lane is one of its owners. */
   enqueue(segment: Segment, log: SegmentLog): void {
-    this.#queue.push({ segment, log, cursor: 0 });
+    this.#queue.push({ segment, log, cursor: 0, rows: null });
     if (this.#queue.length > 1) return;
     this.#lastProgressMs = this.#context.clock.monotonic();
     this.#owner.laneActive(this, true);
@@ -173,8 +208,32 @@ export class Lane implements Lingering, SegmentReader, Applicant {
 
   /** The segment is sealed: a lane that has delivered all of it needs it no more. */
   dropDrained(segment: Segment): void {
-    const entry = this.#queue.find((queued) => queued.segment === segment);
-    if (entry && entry.cursor === segment.count && entry !== this.#inFlight) this.#drop(entry);
+    this.#dropIfDrained(this.#queue, segment);
+  }
+
+  /** The same for a segment of rows. */
+  dropDrainedRows({ entries }: LaneRows, segment: Segment): void {
+    this.#dropIfDrained(entries, segment);
+  }
+
+  /** Delivers these rows too, after what it had before; the rows it served until now are given up. */
+  serveRows(rows: LaneRows): void {
+    this.stopRows();
+    this.#rows = rows;
+  }
+
+  /** Gives the rows up. The bytes of a request in flight stay until its answer, which counts for nothing then. */
+  stopRows(): void {
+    const rows = this.#rows;
+    if (!rows) return;
+    const isBusyWithRows = [this.#inFlight, this.#retrying, this.#storing].some(
+      (entry) => entry?.rows === rows,
+    );
+    this.#giveUpRows();
+    if (!isBusyWithRows) return;
+    this.#forgetRequest();
+    this.#state = 'idle';
+    this.pump(this.#context.clock.monotonic());
   }
 
   /** Sends if something is ready; otherwise waits until it is old enough. Called whenever records were appended. */
@@ -198,9 +257,8 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   detach(dispatchPosition: number): void {
     const entry = this.#inFlight;
     const handedTo = this.#fedTo ?? dispatchPosition;
-    const outcomeOpen = entry
-      ? { entry, fedTo: this.#positionBehindRequest() ?? handedTo }
-      : this.#outcomeOpen;
+    const outcomeOpen =
+      entry?.rows === null ? { entry, fedTo: this.#positionBehindRequest() ?? handedTo } : this.#outcomeOpen;
     this.#fedTimestamp = this.oldestTimestamp ?? this.#context.clock.now();
     this.#fedTo = this.position ?? handedTo;
     this.#dropQueue();
@@ -262,7 +320,11 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   /** The first segment with records that are worth a request: enough of them, or old enough, or to be sent again. */
   #nextReady(nowMs: number): QueuedSegment | null {
     if (this.#retrying) return this.#retrying;
-    for (const entry of this.#queue) {
+    return this.#firstReady(this.#queue, nowMs) ?? this.#firstReady(this.#rows?.entries ?? [], nowMs);
+  }
+
+  #firstReady(queue: readonly QueuedSegment[], nowMs: number): QueuedSegment | null {
+    for (const entry of queue) {
       const { segment, cursor } = entry;
       if (cursor === segment.count) continue;
       const isFull = segment.isSealed || segment.count - cursor >= this.#destination.limits.maxRecords;
@@ -301,8 +363,13 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       this.relinquish();
       return;
     }
-    const { segment, cursor } = entry;
-    const slice = new SegmentSlice(segment, cursor, this.#batchEnd(segment, cursor), this.#owner.scope);
+    const end = this.#batchEnd(entry);
+    if (end === entry.cursor) {
+      this.relinquish();
+      this.#goOn(entry);
+      return;
+    }
+    const slice = new SegmentSlice(entry.segment, entry.cursor, end, this.#owner.scope);
     this.#state = 'sending';
     this.#inFlight = entry;
     this.#inFlightEnd = slice.from + slice.count;
@@ -318,10 +385,18 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#request = request;
   }
 
-  /** Where the next request ends: the destination's limits, and after a failure the range of that request or a half of it. */
-  #batchEnd(segment: Segment, from: number): number {
+  /**
+   * Where the next request ends: the destination's limits, and after a failure the range of that request or a half of it.
+   * Rows that are not to be sent are skipped, unless they have their place already; at the cursor: none is left.
+   */
+  #batchEnd(entry: QueuedSegment): number {
+    const { segment } = entry;
     const { maxRecords, maxBytes, recordOverheadBytes } = this.#destination.limits;
-    let end = Math.min(segment.count, from + maxRecords);
+    const hasPlace = this.#suspectEnd !== null || this.#retryEnd !== null;
+    const newest = entry.rows && !hasPlace ? this.#skipNewer(entry, entry.rows) : segment.count;
+    const from = entry.cursor;
+    let end = Math.min(newest, from + maxRecords);
+    if (end === from) return from;
     if (this.#suspectEnd !== null) end = from + Math.max(1, (this.#suspectEnd - from) >> 1);
     else if (this.#retryEnd !== null) end = this.#retryEnd;
     const start = segment.start(from);
@@ -334,6 +409,20 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       else end = middle - 1;
     }
     return fits;
+  }
+
+  /** Moves the cursor over rows whose document has changed since; returns where the rows to be sent end. */
+  #skipNewer(entry: QueuedSegment, queue: LaneRows): number {
+    const { segment } = entry;
+    const { rows, count } = segment;
+    if (!rows) return count;
+    const isNewer = (i: number): boolean => queue.isNewer(rows.high(i), rows.low(i));
+    const from = entry.cursor;
+    while (entry.cursor < count && isNewer(entry.cursor)) entry.cursor += 1;
+    if (entry.cursor > from) queue.skipped(entry.cursor - from);
+    let end = entry.cursor;
+    while (end < count && end - entry.cursor < this.#destination.limits.maxRecords && !isNewer(end)) end += 1;
+    return end;
   }
 
   #settle(entry: QueuedSegment, slice: SegmentSlice, outcome: SendOutcome | null): void {
@@ -410,16 +499,21 @@ export class Lane implements Lingering, SegmentReader, Applicant {
   /** The record at the cursor can never be accepted: it counts as done once it is stored in the dead letters. */
   #storeRejected(entry: QueuedSegment, failure: SinkError): void {
     this.#state = 'storing';
-    void this.#owner
-      .storeRejected(entry.segment.offset(entry.cursor), this.#destination.config, failure)
-      .then(() => {
-        if (this.#state !== 'storing' || !this.#queue.includes(entry)) return;
-        this.#context.metrics.operations.add(1, this.#destination.id, 'rejected');
-        entry.cursor += 1;
-        this.#suspectEnd = null;
-        this.#owner.laneProgressed(this, 1);
-        this.#goOn(entry);
-      });
+    this.#storing = entry;
+    const offset = entry.segment.offset(entry.cursor);
+    const stored = entry.rows
+      ? entry.rows.storeRejected(offset, failure)
+      : this.#owner.storeRejected(offset, this.#destination.config, failure);
+    void stored.then(() => {
+      if (this.#storing !== entry) return;
+      this.#storing = null;
+      this.#context.metrics.operations.add(1, this.#destination.id, 'rejected');
+      entry.rows?.rejected();
+      entry.cursor += 1;
+      this.#suspectEnd = null;
+      this.#owner.laneProgressed(this, 1);
+      this.#goOn(entry);
+    });
   }
 
   #goOn(entry: QueuedSegment): void {
@@ -428,15 +522,24 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       if (entry.segment.isSealed) this.#drop(entry);
       else entry.log.drained(entry.segment);
     }
-    if (this.#suspectEnd !== null && this.#queue.includes(entry)) this.#retrying = entry;
+    if (this.#suspectEnd !== null && entry.cursor < entry.segment.count) this.#retrying = entry;
     this.pump(this.#context.clock.monotonic());
   }
 
   #countDelivered(entry: QueuedSegment, count: number): void {
-    const { metrics, clock } = this.#context;
-    const { storage } = entry.segment;
+    const now = this.#context.clock.monotonic();
     const end = entry.cursor + count;
-    const now = clock.monotonic();
+    if (entry.rows) entry.rows.delivered(entry.segment, entry.cursor, end);
+    else this.#observeDelivered(entry, end, now);
+    this.#context.metrics.operations.add(count, this.#destination.id, 'delivered');
+    entry.cursor = end;
+    this.#lastProgressMs = now;
+    this.#owner.laneProgressed(this, count);
+  }
+
+  #observeDelivered(entry: QueuedSegment, end: number, now: number): void {
+    const { metrics } = this.#context;
+    const { storage } = entry.segment;
     let runStart = entry.cursor;
     for (let i = entry.cursor; i < end; i += 1) {
       const kind = storage.kinds[i] ?? 0;
@@ -447,16 +550,37 @@ export class Lane implements Lingering, SegmentReader, Applicant {
       }
     }
     metrics.observeDelivery((now - entry.segment.arrival(runStart)) / 1_000, end - runStart);
-    metrics.operations.add(count, this.#destination.id, 'delivered');
-    entry.cursor = end;
-    this.#lastProgressMs = now;
-    this.#owner.laneProgressed(this, count);
+  }
+
+  #dropIfDrained(queue: readonly QueuedSegment[], segment: Segment): void {
+    const entry = queue.find((queued) => queued.segment === segment);
+    if (entry && entry.cursor === segment.count && entry !== this.#inFlight) this.#drop(entry);
   }
 
   #drop(entry: QueuedSegment): void {
-    this.#queue.splice(this.#queue.indexOf(entry), 1);
     this.#release(entry.segment);
+    if (entry.rows) {
+      entry.rows.remove(entry);
+      return;
+    }
+    this.#queue.splice(this.#queue.indexOf(entry), 1);
     if (this.#queue.length === 0) this.#owner.laneActive(this, false);
+  }
+
+  #giveUpRows(): void {
+    const queue = this.#rows?.giveUp() ?? [];
+    this.#rows = null;
+    for (const entry of queue) if (entry !== this.#inFlight) this.#release(entry.segment);
+  }
+
+  /** Whatever the request in flight, or the last one, comes to. */
+  #forgetRequest(): void {
+    this.#inFlight = null;
+    this.#storing = null;
+    this.#outcomeOpen = null;
+    this.#retrying = null;
+    this.#retryEnd = null;
+    this.#suspectEnd = null;
   }
 
   /** Gives up everything that is queued, and every plan to send. */
@@ -467,13 +591,10 @@ export class Lane implements Lingering, SegmentReader, Applicant {
     this.#destination.admission.withdraw(this);
     this.relinquish();
     const wasActive = this.#queue.length > 0;
+    this.#giveUpRows();
     for (const entry of this.#queue) if (entry !== this.#inFlight) this.#release(entry.segment);
     this.#queue = [];
-    this.#inFlight = null;
-    this.#outcomeOpen = null;
-    this.#retrying = null;
-    this.#retryEnd = null;
-    this.#suspectEnd = null;
+    this.#forgetRequest();
     this.#state = 'idle';
     if (wasActive) this.#owner.laneActive(this, false);
   }

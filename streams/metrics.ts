@@ -58,13 +58,16 @@ export class EngineMetrics {
   readonly retries = new CounterFamily(['replication_id', 'code']);
   readonly deadLetters = new CounterFamily(['reason']);
   readonly configRefused = new CounterFamily(['reason']);
+  readonly syncRequestsRefused = new CounterFamily(['reason']);
   readonly offsetResets = new CounterFamily(['topic', 'partition']);
   readonly activations = new CounterFamily(['code']);
   readonly rebalances = new CounterFamily([]);
   readonly restarts = new CounterFamily([]);
   readonly detaches = new CounterFamily(['replication_id']);
   readonly catchUps = new CounterFamily(['replication_id']);
+  readonly initialSyncDocuments = new CounterFamily(['replication_id']);
   readonly lostOffsets = new CounterFamily(['replication_id']);
+  readonly snapshotRecords = new CounterFamily(['result']);
   /** Delivered operations by document type and operation: `docType * 2 + op`. */
   readonly documents = new Float64Array(DOCUMENT_TYPES.length * OPERATION_NAMES.length);
   readonly #deliveryCounts = new Float64Array(DELIVERY_BUCKETS.length + 1);
@@ -81,6 +84,11 @@ export class EngineMetrics {
       'Records of the control topic refused, by reason',
       this.configRefused,
     );
+    this.#counter(
+      'initial_sync_requests_refused_total',
+      'Requests of initial synchronizations refused or ignored, by reason',
+      this.syncRequestsRefused,
+    );
     this.#counter('offset_resets_total', 'Times a position was outside the log', this.offsetResets);
     this.#counter('activations_total', 'Destinations opened and checked, by outcome', this.activations);
     this.#counter('rebalances_total', 'Times this instance was assigned partitions anew', this.rebalances);
@@ -88,9 +96,19 @@ export class EngineMetrics {
     this.#counter('detaches_total', 'Times a partition stopped waiting for a replication', this.detaches);
     this.#counter('catch_ups_total', 'Times a replication came back to the live mutations', this.catchUps);
     this.#counter(
+      'initial_sync_documents_total',
+      'Operations that initial synchronizations have delivered',
+      this.initialSyncDocuments,
+    );
+    this.#counter(
       'lost_offsets_total',
       'Offsets that retention took before a replication had them',
       this.lostOffsets,
+    );
+    this.#counter(
+      'snapshot_records_total',
+      'Mutations that the snapshot has taken, by what became of them',
+      this.snapshotRecords,
     );
     this.#register('documents_total', 'Operations delivered, by document type and operation', 'counter', () =>
       DOCUMENT_TYPES.flatMap((docType, i) =>
@@ -133,6 +151,7 @@ export class EngineMetrics {
       this.retries,
       this.detaches,
       this.catchUps,
+      this.initialSyncDocuments,
       this.lostOffsets,
     ])
       family.remove('replication_id', id);

@@ -36,14 +36,14 @@ export async function logRanges(
 }
 
 /**
- * Hands over every record that is there of a part of a log, in order; each is valid until the call has returned.
+ * Hands over every record that is there of a part of a log, in order, waiting for each; it is valid until then.
  * `onProgress` is told the offset that is reached, now and then. What retention takes meanwhile is passed over. Ends
  * early, without a rejection, when `signal` aborts. Rejects with a `TopicReadError` when the topic can't be read.
  */
 export async function scanRange(
   range: LogRange,
   ports: ScanPorts,
-  onRecord: (record: ConsumedRecord) => void,
+  onRecord: (record: ConsumedRecord) => Promise<void> | void,
   onProgress: (offset: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -62,8 +62,12 @@ export async function scanRange(
     });
     if (signal.aborted) return;
     if (batch) {
-      for (const record of batch.records)
-        if (record.offset >= position && record.offset < end) onRecord(record);
+      for (const record of batch.records) {
+        if (record.offset < position || record.offset >= end) continue;
+        const taking = onRecord(record);
+        if (taking) await taking;
+        if (signal.aborted) return;
+      }
       position = Math.max(position, batch.nextOffset);
     } else {
       position = Math.max(position, (await persistently(() => ports.reader.bounds(range))).start);

@@ -19,7 +19,7 @@ export interface RejectedRecordsContext {
   readonly logger: Logger;
 }
 
-/** Stores the mutations whose operations a destination can never accept, with their original bytes, as dead letters. */
+/** Stores the mutations that a destination, or the snapshot, can never accept, with their original bytes, as dead letters. */
 export class RejectedRecords {
   readonly #context: RejectedRecordsContext;
   readonly #scope: TopicPartition;
@@ -32,19 +32,21 @@ export class RejectedRecords {
   }
 
   /** Resolves when the dead letter is durable, or the task was closed. Never rejects. */
-  async store(offset: number, { id, datamartId }: RejectingReplication, error: SinkError): Promise<void> {
-    const record = await this.#readAgain(offset);
-    const { topic, partition } = this.#scope;
-    const cause: DeadLetterCause = {
+  store(offset: number, { id, datamartId }: RejectingReplication, error: SinkError): Promise<void> {
+    return this.storeAs(offset, {
       reason: error.code === 'too_large' ? 'too_large' : 'rejected',
       detail: error.message,
-      topic,
-      partition,
-      offset,
       datamartId,
       replicationId: id,
       code: error.code,
-    };
+    });
+  }
+
+  /** The same for any cause. */
+  async storeAs(offset: number, why: Omit<DeadLetterCause, keyof TopicPartition | 'offset'>): Promise<void> {
+    const record = await this.#readAgain(offset);
+    const { topic, partition } = this.#scope;
+    const cause = { ...why, topic, partition, offset };
     await this.#context.deadLetters.store([{ record, cause }], this.#storing);
   }
 

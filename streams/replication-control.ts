@@ -1,4 +1,5 @@
 import { sealedVersionOf, type CredentialsTable } from '../processors/credentials-table.ts';
+import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
@@ -11,10 +12,13 @@ import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import type { CommitMetadata, OwnPosition } from './commit-metadata.ts';
 import { ConfigJudgements } from './config-judgements.ts';
-import { ControlTables } from './control-tables.ts';
+import { ControlTables, type ControlTopics } from './control-tables.ts';
 import { CredentialsShredding } from './credentials-shredding.ts';
 import type { Destinations } from './destinations.ts';
 import type { FatalStreamsError } from './errors.ts';
+import { SyncCoordinator } from './initial-sync/sync-coordinator.ts';
+import type { SyncPort } from './initial-sync/sync-port.ts';
+import { TableSyncs } from './initial-sync/table-syncs.ts';
 import type { PartitionReader, Producer, TopicPartition } from './kafka-port.ts';
 import type { Logger } from './logger.ts';
 import type { EngineMetrics } from './metrics.ts';
@@ -29,11 +33,7 @@ import type { StreamTask } from './stream-task.ts';
 const REPORT_EVERY_MS = 1_000;
 
 export interface ReplicationControlOptions {
-  readonly topics: {
-    readonly replicationConfig: string;
-    readonly replicationCredentials: string;
-    readonly replicationStatus: string;
-  };
+  readonly topics: ControlTopics;
   readonly table: ReplicationTable;
   readonly credentials: CredentialsTable;
   readonly reader: PartitionReader;
@@ -47,6 +47,10 @@ export interface ReplicationControlOptions {
   readonly generation: () => number;
   /** Names this instance in reports. */
   readonly instance: string;
+  /** Asks the cluster for the snapshot topics, in the order of the mutation topics. */
+  readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
+  /** How long a succeeded initial synchronization blocks the next one, in ms; 0 for not at all. */
+  readonly syncWindowMs: number;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -57,12 +61,14 @@ export interface ReplicationControlOptions {
   readonly writing: AbortSignal;
   /** The number of partitions that are worked on may have changed. */
   readonly onPinned: () => void;
+  /** What `syncs` answers may be another: executions began or ended, or may send more. */
+  readonly onSyncsChanged: () => void;
   readonly onFatal: (error: FatalStreamsError) => void;
 }
 
 /**
- * What is desired and what was observed: follows `replication-config` and `replication-status` as global tables, lets
- * tasks and destinations know of every change, and writes what this instance finds out.
+ * What is desired and what was observed: follows the control and state topics as global tables, lets tasks and
+ * destinations know of every change, and writes what this instance finds out.
  */
 export class ReplicationControl {
   readonly #options: ReplicationControlOptions;
@@ -71,6 +77,9 @@ export class ReplicationControl {
   readonly #judgements: ConfigJudgements;
   readonly #shredding: CredentialsShredding;
   readonly #reports: PartitionReports;
+  readonly #coordinator: SyncCoordinator;
+  /** What the tasks of initial synchronizations ask. */
+  readonly syncs: SyncPort;
   readonly pins: PartitionPins;
   /** Own positions that are too many for a commit. */
   readonly lists: PositionLists;
@@ -93,7 +102,10 @@ export class ReplicationControl {
         takeStatus: (key, value) => this.#takeStatus(key, value),
         onStatus: (change) => {
           if (change.kind === 'judgement') this.#judgements.onStored(change.name);
-          else if (change.kind !== 'none') this.#states.onStatusChanged(change.id);
+          else if (change.kind !== 'none') {
+            this.#states.onStatusChanged(change.id);
+            if (change.kind === 'replication') this.#coordinator.onReplication(change.id);
+          }
         },
         onConfig: (change) => {
           this.#onConfig(change);
@@ -103,6 +115,13 @@ export class ReplicationControl {
         },
         onCredentials: (id) => {
           this.#onCredentials(id);
+        },
+        onSyncRequest: (change) => {
+          this.#coordinator.onRequest(change);
+        },
+        onExecution: (change) => {
+          this.#coordinator.onExecution(change);
+          if (change.kind === 'execution') options.onSyncsChanged();
         },
         onFatal: options.onFatal,
       },
@@ -129,6 +148,26 @@ export class ReplicationControl {
       writer,
       isCoordinator: options.isCoordinator,
       progress: () => this.#tables.configProgress,
+    });
+    const executionsWriter = writerOf(topics.initialSyncExecutions);
+    const { executions, requests } = this.#tables;
+    this.syncs = new TableSyncs({ executions, writer: executionsWriter, clock, instance: options.instance });
+    this.#coordinator = new SyncCoordinator({
+      requests,
+      executions,
+      replications: table,
+      stateOf: (config) => this.#states.stateOf(config),
+      writer: executionsWriter,
+      isCoordinator: options.isCoordinator,
+      caughtUp: () => this.#tables.caughtUp(signal),
+      configPosition: () => this.#tables.configProgress.position,
+      snapshotTopics: options.snapshotTopics,
+      windowMs: options.syncWindowMs,
+      metrics: options.metrics,
+      clock,
+      random,
+      logger,
+      signal,
     });
     this.#shredding = new CredentialsShredding({
       replications: table,
@@ -174,6 +213,7 @@ export class ReplicationControl {
     this.#judgements.onCoordinator();
     this.#states.onCoordinator();
     this.#shredding.onCoordinator();
+    this.#coordinator.onCoordinator();
   }
 
   get #status(): StatusTable {
@@ -258,6 +298,7 @@ export class ReplicationControl {
     const { clock, signal, tasks, mayWrite } = this.#options;
     while (!signal.aborted) {
       if (mayWrite()) this.#reports.refresh(tasks());
+      this.#coordinator.refresh();
       await sleep(clock, REPORT_EVERY_MS, signal);
     }
   }
@@ -294,11 +335,12 @@ export class ReplicationControl {
       .destinations()
       .apply(previous, next)
       .catch((error: unknown) => {
-        const id = (next ?? previous)?.id;
-        logger.warn({ replication_id: id, error }, 'closing a destination failed');
+        logger.warn({ replication_id: (next ?? previous)?.id, error }, 'closing a destination failed');
       });
     this.#states.onConfigChanged(previous, next);
     if (previous && !next) this.#shredding.onDeleted(previous.id);
+    const id = (next ?? previous)?.id;
+    if (id !== undefined) this.#coordinator.onReplication(id);
     for (const config of new Set([previous, next])) {
       if (!config) continue;
       const plan = table.plan(config.datamart);

@@ -195,13 +195,17 @@ export class ReplicationStates {
     const isSame =
       written?.state === state &&
       written.lostOffsets === lostOffsets &&
+      written.deferredStatus === config.deferredStatus &&
       (written.verdict?.configOffset ?? null) === (verdict?.configOffset ?? null) &&
       (written.verdict?.credentialsVersion ?? null) === (verdict?.credentialsVersion ?? null);
     if (isSame) return;
-    void this.#write({ replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets });
+    const { datamartId, deferredStatus } = config;
+    void this.#write({ replicationId: id, datamartId, state, verdict, lostOffsets, deferredStatus });
   }
 
   #verdictToWrite(config: ReplicationConfig): Verdict | null {
+    // One that was found out while this very record's PAUSED waited says nothing any more, and no record would hold it.
+    if (config.status === 'PAUSED') return null;
     const [stored, decided] = [this.#options.status.verdict(config.id), this.#decided.get(config.id)];
     const known = stored && decided ? strongerVerdict(stored, decided) : (decided ?? stored);
     const verdict = known && verdictFor(config, known, this.#versionOf(config));
@@ -216,7 +220,7 @@ export class ReplicationStates {
   }
 
   #writeVerdict(config: ReplicationConfig, verdict: Verdict): Promise<boolean> {
-    const { id, datamartId } = config;
+    const { id, datamartId, deferredStatus } = config;
     const state = verdict.failure ? 'ERROR' : 'ACTIVE';
     this.#decided.set(id, verdict);
     return this.#write({
@@ -225,6 +229,7 @@ export class ReplicationStates {
       state,
       verdict,
       lostOffsets: this.lostOffsetsOf(id),
+      deferredStatus,
     });
   }
 

@@ -2,7 +2,7 @@ import { murmur2 } from '../schemas/murmur2.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder } from '../schemas/operation-encoder.ts';
 import type { SegmentLender } from './segment-pool.ts';
-import { Segment, type RecordOrigin } from './segment.ts';
+import { RowDetails, Segment, type RecordOrigin } from './segment.ts';
 
 const SMALLEST_SEGMENT_BYTES = 16 * 1024;
 const GROWTH = 8;
@@ -31,15 +31,24 @@ export class SegmentLog {
   readonly #encoder: OperationEncoder;
   readonly #orderingLanes: number;
   readonly #pool: SegmentLender;
+  readonly #isOfRows: boolean;
   readonly #open = new Map<number, { segment: Segment; drained: number }>();
   #readers: readonly SegmentReader[] = [];
   #nextBytes = SMALLEST_SEGMENT_BYTES;
 
-  constructor(datamart: DatamartKey, encoder: OperationEncoder, orderingLanes: number, pool: SegmentLender) {
+  /** `isOfRows`: what is appended are rows of a snapshot, each with a `RowOrigin`. */
+  constructor(
+    datamart: DatamartKey,
+    encoder: OperationEncoder,
+    orderingLanes: number,
+    pool: SegmentLender,
+    isOfRows: boolean,
+  ) {
     this.#datamart = datamart;
     this.#encoder = encoder;
     this.#orderingLanes = orderingLanes;
     this.#pool = pool;
+    this.#isOfRows = isOfRows;
   }
 
   get readers(): readonly SegmentReader[] {
@@ -70,6 +79,11 @@ export class SegmentLog {
     open.drained = 0;
   }
 
+  /** What was appended so far is to be sent without waiting for more. */
+  sealOpen(): void {
+    for (const { segment } of [...this.#open.values()]) this.#sealAsItIs(segment);
+  }
+
   /** A reader is through with all that an open segment holds so far. */
   drained(segment: Segment): void {
     const lane = segment.orderingLane ?? -1;
@@ -77,6 +91,11 @@ export class SegmentLog {
     if (open?.segment !== segment) return;
     open.drained += 1;
     if (open.drained < this.#readers.length) return;
+    this.#sealAsItIs(segment);
+  }
+
+  /** The next one will be as large as this has become. */
+  #sealAsItIs(segment: Segment): void {
     this.#nextBytes = Math.max(SMALLEST_SEGMENT_BYTES, segment.byteLength);
     this.#seal(segment);
   }
@@ -91,7 +110,8 @@ export class SegmentLog {
     const storage = this.#pool.acquire(needed, this.#nextBytes);
     const orderingLane = lane < 0 ? null : lane;
     const { version } = this.#encoder;
-    const segment = new Segment(this.#datamart, version, orderingLane, storage, this.#readers.length);
+    const rows = this.#isOfRows ? new RowDetails() : null;
+    const segment = new Segment(this.#datamart, version, orderingLane, storage, this.#readers.length, rows);
     const open = { segment, drained: 0 };
     this.#open.set(lane, open);
     for (const reader of this.#readers) reader.enqueue(segment, this);

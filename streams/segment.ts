@@ -1,4 +1,5 @@
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
+import { formatMutationSource } from '../schemas/mutation-source.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { OperationBatch } from '../sinks/sink.ts';
@@ -10,6 +11,38 @@ export interface RecordOrigin {
   readonly timestamp: number;
   /** When it was fetched, in ms. */
   readonly arrival: number;
+}
+
+/** Where a row of a snapshot came from: `offset` is that of the row. */
+export interface RowOrigin extends RecordOrigin {
+  /** The hash of its document (`schemas/hash64.ts`). */
+  readonly high: number;
+  readonly low: number;
+  /** Of the mutation that the row was made of. */
+  readonly messageId: string;
+}
+
+/** What a segment of rows keeps of each entry beside its operation. */
+export class RowDetails {
+  readonly #hashes: number[] = [];
+  readonly #messageIds: string[] = [];
+
+  high(i: number): number {
+    return this.#hashes[i * 2] ?? 0;
+  }
+
+  low(i: number): number {
+    return this.#hashes[i * 2 + 1] ?? 0;
+  }
+
+  messageId(i: number): string {
+    return this.#messageIds[i] ?? '';
+  }
+
+  add({ high, low, messageId }: RowOrigin): void {
+    this.#hashes.push(high, low);
+    this.#messageIds.push(messageId);
+  }
 }
 
 /**
@@ -24,6 +57,8 @@ export class Segment {
   readonly version: OperationVersion;
   readonly orderingLane: number | null;
   readonly storage: SegmentStorage;
+  /** Null for segments of mutations. */
+  readonly rows: RowDetails | null;
   #count = 0;
   #isSealed = false;
   #owners: number;
@@ -34,11 +69,13 @@ export class Segment {
     orderingLane: number | null,
     storage: SegmentStorage,
     owners: number,
+    rows: RowDetails | null,
   ) {
     this.datamart = datamart;
     this.version = version;
     this.orderingLane = orderingLane;
     this.storage = storage;
+    this.rows = rows;
     this.#owners = owners;
   }
 
@@ -74,6 +111,7 @@ export class Segment {
     storage.offsets[i] = origin.offset;
     storage.timestamps[i] = origin.timestamp;
     storage.arrivals[i] = origin.arrival;
+    this.rows?.add(origin as RowOrigin);
     this.#count = i + 1;
   }
 
@@ -154,8 +192,7 @@ export class SegmentSlice implements OperationBatch {
   }
 
   messageId(i: number): string {
-    const { partition, partitionCount } = this.#scope;
-    const offset = String(this.segment.offset(this.from + i)).padStart(20, '0');
-    return `${String(partitionCount).padStart(5, '0')}-${partition}-${offset}`;
+    if (this.segment.rows) return this.segment.rows.messageId(this.from + i);
+    return formatMutationSource({ ...this.#scope, offset: this.segment.offset(this.from + i) });
   }
 }

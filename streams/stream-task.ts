@@ -1,4 +1,5 @@
 import type { DatamartPlan } from '../processors/datamart-plan.ts';
+import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { Topology, TopologyStatus } from '../processors/topology.ts';
 import { USER_POINT_PARENT } from '../schemas/document-type.ts';
 import type { DeadLetterReason } from '../schemas/mutation.ts';
@@ -7,11 +8,15 @@ import type { SinkError } from '../sinks/sink.ts';
 import { sleep } from './clock.ts';
 import { packPositions, type CommitMetadata, type OwnPosition } from './commit-metadata.ts';
 import type { DeadLetters, StoreOptions } from './dead-letters.ts';
-import type { ConsumedBatch, ConsumedRecord, TopicPartition } from './kafka-port.ts';
+import type { SyncTaskContext, SyncTaskOwner } from './initial-sync/sync-task.ts';
+import { SyncTasks } from './initial-sync/sync-tasks.ts';
+import type { ConsumedBatch, ConsumedRecord, PartitionWriter, TopicPartition } from './kafka-port.ts';
 import type { Lane } from './lane.ts';
 import { QUIET_TIME_MS, type Lease } from './lease.ts';
 import { ParkedRecords } from './parked-records.ts';
 import { RejectedRecords, type RejectingReplication } from './rejected-records.ts';
+import type { Stance } from './replication-states.ts';
+import { SnapshotWriter, type SnapshotWriterOwner } from './snapshot/snapshot-writer.ts';
 import {
   TaskReplications,
   type TaskReplicationsContext,
@@ -20,13 +25,18 @@ import {
 import { Window } from './window.ts';
 
 /** Why a partition can't go on; `partition_blocked{reason}` shows it. */
-export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters';
+export type BlockReason = 'registry_not_configured' | 'registry' | 'dead_letters' | 'snapshot';
 
-export interface StreamTaskContext extends TaskReplicationsContext {
+export interface StreamTaskContext
+  extends TaskReplicationsContext, Omit<SyncTaskContext, keyof TaskReplicationsContext> {
   readonly topology: Topology;
   readonly deadLetters: DeadLetters;
   readonly window: { readonly maxRecords: number; readonly maxBytes: number };
   readonly lease: Lease;
+  /** Beside the mutation topic. */
+  readonly snapshotTopic: string;
+  /** Copies the mutations there; null when this program doesn't keep the snapshot. */
+  readonly snapshotWriter: PartitionWriter | null;
 }
 
 /** Where a task begins. */
@@ -71,19 +81,22 @@ const ABORTED_LOAD: SchemaLoad = { status: 'unavailable', detail: '' };
  * blocked record still holds, so no per-record window is needed. After `close` late answers count for nothing, since
  * they reach lanes and lists that nobody asks any more.
  */
-export class StreamTask implements TaskReplicationsOwner {
+export class StreamTask implements TaskReplicationsOwner, SyncTaskOwner {
   /** Names this task in the metadata of its commits (PROTOCOL A1, A2). */
   readonly taskId: string;
   readonly scope: TopicPartition & { readonly partitionCount: number };
-  /** Initial-sync tasks that travel with every commit, unchanged. */
-  readonly #syncs: readonly unknown[];
+  readonly snapshot: TopicPartition;
   readonly #context: StreamTaskContext;
   readonly #owner: StreamTaskOwner;
   readonly #window: Window;
   /** How the partition stands for each replication. */
   readonly replications: TaskReplications;
+  /** Initial synchronizations of the snapshot partition beside it. */
+  readonly syncs: SyncTasks;
   readonly #rejected: RejectedRecords;
+  readonly #rejectedRows: RejectedRecords;
   readonly #parked: ParkedRecords;
+  readonly #snapshot: SnapshotWriter | null;
   readonly #closing = new AbortController();
   readonly #blocked = new Set<BlockReason>();
   readonly #deadLetterAttempts = { inFlight: 0 };
@@ -115,7 +128,6 @@ export class StreamTask implements TaskReplicationsOwner {
     this.taskId = taskId;
     this.#context = context;
     this.#owner = owner;
-    this.#syncs = start.carried.s;
     this.#position = start.offset;
     this.#fetchPosition = start.offset;
     this.#committed = start.offset;
@@ -131,7 +143,9 @@ export class StreamTask implements TaskReplicationsOwner {
         this.#setBlocked('dead_letters', isWaiting);
       },
     };
+    this.snapshot = { topic: context.snapshotTopic, partition: scope.partition };
     this.#rejected = new RejectedRecords(context, scope, storing);
+    this.#rejectedRows = new RejectedRecords(context, this.snapshot, storing);
     this.#parked = new ParkedRecords({
       ...storing,
       deadLetters: context.deadLetters,
@@ -139,9 +153,12 @@ export class StreamTask implements TaskReplicationsOwner {
         this.onSettled(count);
       },
     });
+    const { snapshotWriter: writer } = context;
+    this.#snapshot = writer && new SnapshotWriter({ ...context, writer }, this.#snapshotOwner());
     if (!start.isNew && !start.carried.isQuiet) this.#keepQuiet();
     this.replications.restore(start.carried.x);
     if (start.lost) this.replications.lostToFollowers(start.lost.from, start.lost.to);
+    this.syncs = new SyncTasks(start.carried.s, { ...context, pool: context.pool.replays }, this);
   }
 
   /** The next offset that will be dispatched. */
@@ -176,6 +193,18 @@ export class StreamTask implements TaskReplicationsOwner {
     return this.#highWatermark;
   }
 
+  get lag(): number {
+    return Math.max(0, this.#highWatermark - this.#position);
+  }
+
+  get isShortOfMemory(): boolean {
+    return this.replications.isShortOfMemory;
+  }
+
+  get memoryShare(): number {
+    return this.replications.memoryShare;
+  }
+
   get blockedReasons(): ReadonlySet<BlockReason> {
     return this.#blocked;
   }
@@ -189,6 +218,7 @@ export class StreamTask implements TaskReplicationsOwner {
     return Math.min(
       this.#position,
       this.#parked.position ?? this.#position,
+      this.#snapshot?.position ?? this.#position,
       this.replications.heldFrom() ?? this.#position,
     );
   }
@@ -210,7 +240,8 @@ export class StreamTask implements TaskReplicationsOwner {
 
   /** True when nothing that this task started can still take effect anywhere (PROTOCOL A3, A6). */
   get isQuiet(): boolean {
-    return this.#deadLetterAttempts.inFlight === 0 && this.replications.isQuiet;
+    const isSnapshotQuiet = this.#snapshot?.isQuiet ?? true;
+    return this.#deadLetterAttempts.inFlight === 0 && isSnapshotQuiet && this.replications.isQuiet;
   }
 
   /** True when nothing that was taken up waits to be delivered or stored. */
@@ -248,12 +279,16 @@ export class StreamTask implements TaskReplicationsOwner {
     this.#settledSinceCommit = 0;
     this.#window.committed(offset);
     this.replications.onCommitted(x);
+    this.syncs.onCommitted(commit.s);
     this.maybeResume();
   }
 
   /** Fetches on when there is room again. */
   maybeResume(): void {
-    if (!this.#context.pool.isFull) this.replications.wake();
+    if (!this.#context.pool.isFull) {
+      this.replications.wake();
+      this.syncs.wake();
+    }
     if (!this.#isPaused || this.#isLoadingSchema) return;
     if (!this.#window.isHalfEmpty || this.#context.pool.isFull) {
       if (this.#settledSinceCommit > 0) this.#owner.commitSoon();
@@ -268,6 +303,8 @@ export class StreamTask implements TaskReplicationsOwner {
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
   close(): void {
     this.#closing.abort();
+    this.#snapshot?.close();
+    this.syncs.close();
     this.replications.close();
     this.#held = [];
   }
@@ -294,13 +331,37 @@ export class StreamTask implements TaskReplicationsOwner {
     return this.#rejected.store(offset, replication, error);
   }
 
+  storeRejectedRow(offset: number, replication: RejectingReplication, error: SinkError): Promise<void> {
+    return this.#rejectedRows.store(offset, replication, error);
+  }
+
+  stanceOf(config: ReplicationConfig): Stance {
+    return this.#context.stanceOf(config);
+  }
+
+  followingLaneOf(config: ReplicationConfig): Lane | null {
+    return this.replications.followingLaneOf(config);
+  }
+
+  hasOpenGap(config: ReplicationConfig): boolean {
+    return this.replications.hasOpenGap(config);
+  }
+
+  hasMissed(config: ReplicationConfig): boolean {
+    return this.replications.hasMissed(config);
+  }
+
+  madeUp(config: ReplicationConfig, offset: number): void {
+    this.replications.madeUp(config, offset);
+  }
+
   commitSoon(): void {
     this.#owner.commitSoon();
   }
 
   #commit(isQuiet: boolean): TaskCommit {
     const offset = Math.max(this.committable(), this.#committed);
-    return { offset, x: this.replications.ownPositions(), s: this.#syncs, isQuiet };
+    return { offset, x: this.replications.ownPositions(), s: this.syncs.positions(), isQuiet };
   }
 
   #keepQuiet(): void {
@@ -331,7 +392,7 @@ export class StreamTask implements TaskReplicationsOwner {
         needsSchema = true;
         break;
       }
-      if (topology.isDecoded) this.replications.saw(topology.mutation, record.offset);
+      if (topology.isDecoded) this.#take(record);
       if (status === 'ok' || status === 'not_in_schema') this.#forward(record, arrival);
       else if (isDeadLetterReason(status)) this.#park(record, status);
       this.#results.set(status, (this.#results.get(status) ?? 0) + 1);
@@ -357,6 +418,31 @@ export class StreamTask implements TaskReplicationsOwner {
       this.#held.push(...held.slice(i + 1));
       return;
     }
+  }
+
+  /** Whether anybody wants the mutation or not. */
+  #take(record: ConsumedRecord): void {
+    const { table, topology } = this.#context;
+    const { mutation } = topology;
+    if (table.has(mutation.datamart)) {
+      this.replications.saw(mutation, record.offset);
+      this.syncs.saw(mutation);
+    }
+    this.#snapshot?.append(mutation, record);
+  }
+
+  #snapshotOwner(): SnapshotWriterOwner {
+    return {
+      scope: this.scope,
+      mayAttempt: () => this.mayAttempt(),
+      onSettled: (count) => {
+        this.onSettled(count);
+      },
+      onWaiting: (isWaiting) => {
+        this.#setBlocked('snapshot', isWaiting);
+      },
+      storeTooLarge: (offset, detail) => this.#rejected.storeAs(offset, { reason: 'too_large', detail }),
+    };
   }
 
   #forward({ offset, timestamp }: ConsumedRecord, arrival: number): void {

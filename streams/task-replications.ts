@@ -82,8 +82,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   readonly #lagsSinceMs = new WeakMap<Lane, number>();
   /** By replication: the last interval that it was not sent. */
   readonly #gaps = new Map<string, Gap>();
-  /** By replication: offsets that retention took before they were delivered. */
-  readonly #lost = new Map<string, number>();
+  /** By replication: how many offsets retention took before they were delivered, and where the last of them ended. */
+  readonly #lost = new Map<string, { readonly count: number; readonly to: number }>();
   /** By the replication's hash: the own position that the last acknowledged commit carried. */
   #committedPositions: ReadonlyMap<number, number> = new Map();
   #isClosed = false;
@@ -113,6 +113,28 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   /** The task dispatches this mutation, whether anybody wants it or not. */
   saw(mutation: MutationView, offset: number): void {
     this.#lanes.seen.note(mutation, offset);
+  }
+
+  /** The lane that follows the live mutations for an activated replication; null while it doesn't. */
+  followingLaneOf(config: ReplicationConfig): Lane | null {
+    const isActive = this.#context.stanceOf(config).state === 'ACTIVE';
+    return isActive && !this.#isClosed ? this.#lanes.liveLaneOf(config) : null;
+  }
+
+  /** What the replication missed before its activation isn't durable yet. */
+  hasOpenGap(config: ReplicationConfig): boolean {
+    return this.#lanes.hasOpenGap(config);
+  }
+
+  /** Whether something was not sent to the replication, of which no initial synchronization has made up since. */
+  hasMissed({ id }: ReplicationConfig): boolean {
+    return this.#gaps.has(id) || this.#lost.has(id);
+  }
+
+  /** An initial synchronization has made up for everything below `offset`. */
+  madeUp({ id }: ReplicationConfig, offset: number): void {
+    if ((this.#gaps.get(id)?.to ?? 0) <= offset) this.#gaps.delete(id);
+    if ((this.#lost.get(id)?.to ?? 0) <= offset) this.#lost.delete(id);
   }
 
   /** A batch was dispatched: lanes send, replays may read on. */
@@ -200,7 +222,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       if (!isServed || positions.length > 0) this.onStance(config, stance);
       const report = this.#context.statusOf(config.id, this.scope);
       if (report?.gap) this.#gaps.set(config.id, report.gap);
-      if (report && report.lostOffsets > 0) this.#lost.set(config.id, report.lostOffsets);
+      // Where it ended isn't reported: before this task began.
+      if (report && report.lostOffsets > 0) this.#lost.set(config.id, { count: report.lostOffsets, to: 0 });
     }
     void this.#dateBacklogs(positions);
   }
@@ -316,7 +339,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
         this.#lanes.laneOf(config)?.isDetached
       )
         continue;
-      this.#countLost(config.id, to - from);
+      this.#countLost(config.id, from, to);
     }
   }
 
@@ -374,7 +397,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
   lost(lane: Lane, from: number, to: number): void {
     const { logger } = this.#context;
     const { id } = lane.destination;
-    this.#countLost(id, to - from);
+    this.#countLost(id, from, to);
     logger.error(
       { ...this.#at, replication_id: id, offset: from, lost: to - from },
       `retention has passed the replication’s position: offsets ${from} to ${to - 1} are lost to it`,
@@ -385,9 +408,9 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     return { topic: this.scope.topic, partition: this.scope.partition };
   }
 
-  #countLost(id: string, offsets: number): void {
-    this.#context.metrics.lostOffsets.add(offsets, id);
-    this.#lost.set(id, (this.#lost.get(id) ?? 0) + offsets);
+  #countLost(id: string, from: number, to: number): void {
+    this.#context.metrics.lostOffsets.add(to - from, id);
+    this.#lost.set(id, { count: (this.#lost.get(id)?.count ?? 0) + to - from, to });
   }
 
   /** Whether what the replication missed before its activation is to be sent once one succeeds. */
@@ -457,7 +480,7 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
 
   #reportOf(id: string, state: PartitionReport['state'], offset: number): PartitionReport {
     const gap = this.#gaps.get(id) ?? null;
-    const lostOffsets = this.#lost.get(id) ?? 0;
+    const lostOffsets = this.#lost.get(id)?.count ?? 0;
     return { ...this.#at, replicationId: id, state, offset, gap, lostOffsets };
   }
 

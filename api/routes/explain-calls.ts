@@ -17,6 +17,7 @@ export function explainCalls(operations: ReplicationOperations): readonly ApiCal
         example: { topic: 'datamart-mutations', partition: 3, offset: '123456' },
       },
       takesIfMatch: false,
+      readsLog: true,
       answer: { status: 200, schema: 'Explanation', isList: false },
       errors: ['invalid_mutation', 'not_ready'],
       change: null,

@@ -124,6 +124,7 @@ export function replicationCalls(operations: ReplicationOperations): readonly Ap
         'filters_immutable',
         'immutable_field',
         'credentials_missing',
+        'sync_in_progress',
         'activation_failed',
         'precondition_failed',
       ],

@@ -10,6 +10,7 @@ import { kafkajsBrokerProbe } from '../../streams/kafka/broker-probe.ts';
 import { kafkajsInspectionAdmin } from '../../streams/kafka/inspection-admin.ts';
 import { kafkajsPort } from '../../streams/kafka/kafkajs-port.ts';
 import { kafkajsTopicAdmin } from '../../streams/kafka/topic-admin.ts';
+import { kafkajsTopicRights } from '../../streams/kafka/topic-rights.ts';
 import type { Logger } from '../../streams/logger.ts';
 import { readControlView, type ControlView } from '../control-view.ts';
 import { destinationProbe, type DestinationProbe } from '../destination-probe.ts';
@@ -114,7 +115,16 @@ function groupsOf(
         readControlView(settings, openTable(sinks.get(), settings), tableReader, logger, signal),
     }),
     topicChecks({ admin: topicAdmin, names: topics, reachable, pins: () => view.find()?.pins ?? null }),
-    rightsChecks({ topics, groupId: kafka.groupId, admin, reader, reachable }),
+    rightsChecks({
+      topics,
+      roles: settings.roles,
+      writesSnapshot: settings.snapshot.enabled,
+      groupId: kafka.groupId,
+      admin,
+      reader,
+      topicRights: kafkajsTopicRights(kafka, logger),
+      reachable,
+    }),
     groupChecks({
       groupId: kafka.groupId,
       mutationTopics: topics.mutations,

@@ -1,5 +1,5 @@
-import type { TopicSettings } from '../../config/settings.ts';
-import type { BrokerAnswer, InspectionAdmin } from '../../streams/inspection-port.ts';
+import type { Role, TopicSettings } from '../../config/settings.ts';
+import type { BrokerAnswer, InspectionAdmin, TopicRightsProbe } from '../../streams/inspection-port.ts';
 import type { PartitionReader } from '../../streams/kafka-port.ts';
 import {
   CheckSkippedError,
@@ -17,14 +17,20 @@ const READ_WAIT_MS = 250;
 
 export interface RightsCheckOptions {
   readonly topics: TopicSettings;
+  /** What this instance does. */
+  readonly roles: readonly Role[];
+  /** Whether it keeps the snapshot. */
+  readonly writesSnapshot: boolean;
   readonly groupId: string;
   readonly admin: Pick<InspectionAdmin, 'partitionCounts' | 'describeGroup'>;
   readonly reader: PartitionReader;
+  readonly topicRights: TopicRightsProbe;
   readonly reachable: Prerequisite<BrokerAnswer>;
 }
 
 /** What the principal of these settings may do, as far as that shows without writing. */
-export function rightsChecks({ topics, groupId, admin, reader, reachable }: RightsCheckOptions): CheckGroup {
+export function rightsChecks(options: RightsCheckOptions): CheckGroup {
+  const { topics, groupId, admin, reader, topicRights, reachable } = options;
   const names = [
     ...topics.mutations,
     topics.replicationConfig,
@@ -72,16 +78,43 @@ export function rightsChecks({ topics, groupId, admin, reader, reachable }: Righ
       {
         name: 'WRITE',
         timeoutMs: TIMEOUT_MS,
-        run: () =>
-          Promise.resolve([
-            skipped(
-              'WRITE',
-              'can’t be told without writing: see the table of rights; a processor that lacks one logs it',
-            ),
-          ]),
+        run: async () => {
+          reachable.get();
+          return judgeWriting(await topicRights(topicsToWrite(options)));
+        },
       },
     ],
   };
+}
+
+/** By role: what an instance without these rights can't do shows only when it does it. */
+function topicsToWrite({ topics, roles, writesSnapshot }: RightsCheckOptions): readonly string[] {
+  const { replicationConfig, replicationCredentials, replicationStatus } = topics;
+  const { initialSyncRequests, initialSyncExecutions, snapshots, deadLetters } = topics;
+  const byRole: Readonly<Record<Role, readonly string[]>> = {
+    replicate: [
+      replicationStatus,
+      replicationCredentials,
+      initialSyncExecutions,
+      deadLetters,
+      ...(writesSnapshot ? snapshots : []),
+    ],
+    api: [replicationConfig, replicationCredentials, initialSyncRequests],
+  };
+  return [...new Set(roles.flatMap((role) => byRole[role]))];
+}
+
+function judgeWriting(rights: Awaited<ReturnType<TopicRightsProbe>>): readonly Finding[] {
+  if (rights === null)
+    return [
+      skipped('WRITE', 'this broker tells nobody’s rights: a processor or an API that lacks one logs it'),
+    ];
+  if (rights.size === 0) throw new CheckSkippedError('none of the topics is there');
+  const refused = [...rights].filter(([, { mayWrite }]) => !mayWrite);
+  if (refused.length === 0) return [ok('WRITE', `each of ${rights.size} topics may be written`)];
+  return refused.map(([topic]) =>
+    failed(`WRITE ${topic}`, 'it may not be written', `give the principal the right WRITE on ${topic}`),
+  );
 }
 
 /** Null when a record, or the end, can be read from where the log begins. */

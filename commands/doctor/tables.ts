@@ -1,3 +1,4 @@
+import type { ControlTopics } from '../../streams/control-tables.ts';
 import type { BrokerAnswer, InspectionAdmin } from '../../streams/inspection-port.ts';
 import type { ControlView } from '../control-view.ts';
 import { CheckSkippedError, ok, type CheckGroup, type Prerequisite } from './check.ts';
@@ -7,11 +8,7 @@ import type { SealedHeads } from './sealed-heads.ts';
 const TIMEOUT_MS = 60_000;
 
 export interface TableCheckOptions {
-  readonly topics: {
-    readonly replicationConfig: string;
-    readonly replicationStatus: string;
-    readonly replicationCredentials: string;
-  };
+  readonly topics: ControlTopics;
   readonly admin: Pick<InspectionAdmin, 'partitionCounts'>;
   readonly readView: (signal: AbortSignal) => Promise<ControlView>;
   readonly readSealed: (signal: AbortSignal) => Promise<SealedHeads>;
@@ -30,7 +27,12 @@ export function tableChecks(options: TableCheckOptions): CheckGroup {
     const missing = names.find((name) => !counts.has(name));
     if (missing !== undefined) throw new CheckSkippedError(`topic ${missing} isn't there`);
   };
-  const control = [topics.replicationStatus, topics.replicationConfig];
+  const control = [
+    topics.replicationStatus,
+    topics.initialSyncExecutions,
+    topics.replicationConfig,
+    topics.initialSyncRequests,
+  ];
   return {
     name: 'tables',
     concurrency: 1,

@@ -2,8 +2,9 @@ import type { ReplicationResource } from '../../api/replication-resource.ts';
 import { DONE, FAILED } from '../cli-process.ts';
 import { failureText, type Failure } from '../failure-report.ts';
 import { safeName } from '../safe-text.ts';
+import { writeJson } from '../text-output.ts';
 import { stateText } from './replication-text.ts';
-import { datamartOf, nameOf, writeJson, type ReplicationsSession } from './session.ts';
+import { datamartOf, nameOf, type ReplicationsSession } from './session.ts';
 
 export interface ActivateOptions {
   /** How long it may take; null doesn't wait for the processors. */

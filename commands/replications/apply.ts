@@ -3,10 +3,11 @@ import type { ReplicationResource } from '../../api/replication-resource.ts';
 import { ConfigError } from '../../config/config-error.ts';
 import { DONE, FAILED } from '../cli-process.ts';
 import { failureOf, failureText, type Failure } from '../failure-report.ts';
+import { writeJson } from '../text-output.ts';
 import { desiredStatus, planReplications, type PlannedStep, type PlanOptions } from './apply-plan.ts';
 import type { DesiredReplication } from './desired-file.ts';
 import { planText, stepJson, stepName, summaryText, type StepOutcome } from './plan-text.ts';
-import { allReplications, writeJson, type Confirm, type ReplicationsSession } from './session.ts';
+import { allReplications, type Confirm, type ReplicationsSession } from './session.ts';
 
 export interface ApplyOptions extends PlanOptions {
   readonly isDryRun: boolean;

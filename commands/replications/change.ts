@@ -2,9 +2,10 @@ import type { ReplicationResource } from '../../api/replication-resource.ts';
 import { ConfigError } from '../../config/config-error.ts';
 import { DONE, FAILED } from '../cli-process.ts';
 import { safeName } from '../safe-text.ts';
+import { writeJson } from '../text-output.ts';
 import { idText, type Body } from './body-flags.ts';
 import { DELETION_EFFECT } from './effects.ts';
-import { datamartOf, nameOf, writeJson, type Confirm, type ReplicationsSession } from './session.ts';
+import { datamartOf, nameOf, type Confirm, type ReplicationsSession } from './session.ts';
 
 /** `replications create`: makes it, PAUSED, and says what comes next. */
 export async function runCreate(body: Body, session: ReplicationsSession): Promise<number> {

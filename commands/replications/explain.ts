@@ -2,8 +2,8 @@ import { ConfigError } from '../../config/config-error.ts';
 import { parseDocuments } from '../../config/documents.ts';
 import { DONE } from '../cli-process.ts';
 import { safeWords } from '../safe-text.ts';
-import { textTable } from '../text-output.ts';
-import { datamartOf, writeJson, type ReplicationsSession } from './session.ts';
+import { textTable, writeJson } from '../text-output.ts';
+import type { ReplicationsSession } from './session.ts';
 
 /** Which mutation is asked about: where it lies, or itself. */
 export interface ExplainFlags {
@@ -36,42 +36,70 @@ export async function explainRequest(
   return { topic: where, partition, offset };
 }
 
-/** `replications explain`: whether the replication got the mutation, or gets it, and why not. */
+/** `replications explain`: whether the replication (null: each of the datamart) got the mutation, or gets it, and why not. */
 export async function runExplain(
-  replicationId: string,
+  replicationId: string | null,
   request: object,
   session: ReplicationsSession,
 ): Promise<number> {
-  const datamartId = await datamartOf(session, replicationId);
-  const explanation = await session.operations.explain(datamartId, replicationId, request);
+  const explanation = await session.operations.explain(session.datamartId, replicationId, request);
   if (session.isJson) writeJson(session.out, explanation);
   else session.out.write(explanationText(explanation));
   return DONE;
 }
 
-/** The words of an explanation: of the record, of each replication, and what could not be looked up. */
+/** The words of an explanation: of the record and where it lies, of each replication, and what could not be looked up. */
 export function explanationText(explanation: Readonly<object>): string {
-  const { message, remedy, replications, notes } = explanation as Readonly<Record<string, unknown>>;
+  const fields = explanation as Readonly<Record<string, unknown>>;
+  const { message, remedy, replications, notes } = fields;
   const entries: readonly unknown[] = Array.isArray(replications) ? replications : [];
-  const rows = entries.filter(isRecord).map((entry) => [
-    wordOf(entry.replication_id),
-    wordOf(entry.name),
-    wordOf(entry.state),
-    `${wordOf(entry.result).replaceAll('_', ' ')}${entry.certain === false ? ' (probably)' : ''}`,
-    [entry.message, entry.remedy]
-      .map(wordOf)
-      .filter((word) => word !== '')
-      .join('; '),
-  ]);
+  const rows = entries
+    .filter(isRecord)
+    .map((entry) => [
+      wordOf(entry.replication_id),
+      wordOf(entry.name),
+      wordOf(entry.state),
+      `${wordOf(entry.result).replaceAll('_', ' ')}${entry.certain === false ? ' (probably)' : ''}`,
+      joined([entry.message, positionText(entry), entry.remedy]),
+    ]);
   const remarks: readonly unknown[] = Array.isArray(notes) ? notes : [];
   return [
-    ...[message, remedy]
-      .map(wordOf)
-      .filter((word) => word !== '')
-      .map((word) => `${word}\n`),
+    ...[placeText(fields), wordOf(message), wordOf(remedy)]
+      .filter((line) => line !== '')
+      .map((line) => `${line}\n`),
     rows.length > 0 ? textTable(['id', 'name', 'state', 'result', 'why'], rows) : '',
     ...remarks.map((note) => `note: ${wordOf(note)}\n`),
   ].join('');
+}
+
+/** Empty for a mutation that was pasted. */
+function placeText({
+  topic,
+  partition,
+  offset,
+  timestamp,
+  op,
+  doc_type: docType,
+  committed_offset: committed,
+  log_end_offset: end,
+}: Readonly<Record<string, unknown>>): string {
+  if (typeof topic !== 'string') return '';
+  const written = typeof timestamp === 'number' ? `written ${new Date(timestamp).toISOString()}` : '';
+  const progress = `the group has committed ${wordOf(committed) || 'nothing'}, the log ends before ${wordOf(end)}`;
+  const what = `${wordOf(op)} ${wordOf(docType)}`.trim();
+  return `${wordOf(topic)}/${wordOf(partition)} offset ${wordOf(offset)}: ${joined([what, written, progress])}`;
+}
+
+function positionText({ position, lag_records: lag }: Readonly<Record<string, unknown>>): string {
+  if (typeof position !== 'string') return '';
+  return `its own position is ${wordOf(position)}, ${wordOf(lag ?? 0)} records from the end`;
+}
+
+function joined(parts: readonly unknown[]): string {
+  return parts
+    .map(wordOf)
+    .filter((word) => word !== '')
+    .join('; ');
 }
 
 function wordOf(value: unknown): string {

@@ -1,6 +1,7 @@
 import { DONE } from '../cli-process.ts';
+import { writeJson } from '../text-output.ts';
 import { detailsText, listText } from './replication-text.ts';
-import { allReplications, datamartOf, writeJson, type ReplicationsSession } from './session.ts';
+import { allReplications, datamartOf, type ReplicationsSession } from './session.ts';
 
 /** `replications list`. Resolves with the exit code, as every command here does. */
 export async function runList(

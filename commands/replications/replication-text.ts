@@ -1,6 +1,7 @@
 import type { PositionResource, ReplicationResource } from '../../api/replication-resource.ts';
 import { safeName, safeWords } from '../safe-text.ts';
 import { textTable } from '../text-output.ts';
+import { timeText } from '../time-text.ts';
 
 /** What has a line of its own; the other fields are the destination's. */
 const SHOWN_APART: ReadonlySet<string> = new Set([
@@ -68,12 +69,6 @@ export function stateText(resource: ReplicationResource): string {
   return stateLines(resource)
     .map(([title, text]) => `  ${title}: ${safeWords(text)}\n`)
     .join('');
-}
-
-/** UTC to the second. */
-export function timeText(time: number | null): string {
-  if (time === null) return '-';
-  return `${new Date(time).toISOString().slice(0, 19).replace('T', ' ')}Z`;
 }
 
 function stateLines({ observed }: ReplicationResource): (readonly [string, string])[] {

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { MAX_DOCUMENT_BYTES } from '../../config/documents.ts';
 import { addAccessOptions, replicationId, type AccessFlags } from '../access-options.ts';
 import type { CliProcess, CommandDefinition, SetExitCode } from '../cli-process.ts';
 import { askOperator, requireTerminal, type AnswerSource } from '../confirmation.ts';
@@ -46,7 +47,6 @@ const DEFINITIONS: readonly ((definitions: Definitions) => Command)[] = [
   exportCommand,
 ];
 
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const EXIT_CODES = `
 Exit codes: 0 done, 1 refused or failed, 2 usage.
 `;
@@ -190,20 +190,21 @@ function deleteCommand({ host, run }: Definitions): Command {
 
 function explainCommand({ host, run }: Definitions): Command {
   const command = new Command('explain')
-    .description('say whether a replication got a mutation, or gets it, and why not')
-    .argument('<id>', 'of the replication', replicationId)
+    .description('say whether replications got a mutation, or get it, and why not')
+    .argument('[id]', 'only of this one; default all of the mutation’s datamart', replicationId)
     .option('--topic <name>', 'where its record is; default the mutation topic')
     .option('--partition <number>', 'of its record', wholeNumber(0, 1_000_000))
     .option('--offset <number>', 'of its record', offset)
     .option('--mutation <file>', 'the mutation itself, as JSON; - is standard input');
-  return withCommonOptions(command).action((id: string, flags: ExplainFlags) =>
+  return withCommonOptions(command).action((id: string | undefined, flags: ExplainFlags) =>
     run(command, async () => {
       const { explainRequest, runExplain } = await import('./explain.ts');
       const request = (topics: readonly string[]): Promise<object> => {
         const [topic = null] = topics.length === 1 ? topics : [];
         return explainRequest(flags, topic, (path) => fileText(path, host, '--mutation'));
       };
-      return async (session, settings) => runExplain(id, await request(settings.topics.mutations), session);
+      return async (session, settings) =>
+        runExplain(id ?? null, await request(settings.topics.mutations), session);
     }),
   );
 }
@@ -263,7 +264,7 @@ function exportCommand({ run }: Definitions): Command {
 }
 
 async function fileText(path: string, { stdin }: CliProcess, flag = '--file'): Promise<string> {
-  return (await readInputFile({ path, flag, maxBytes: MAX_FILE_BYTES }, stdin)).toString('utf8');
+  return (await readInputFile({ path, flag, maxBytes: MAX_DOCUMENT_BYTES }, stdin)).toString('utf8');
 }
 
 function confirmationOf(

@@ -1,31 +1,13 @@
 import { ApiError } from '../../api/api-error.ts';
-import type { Caller, ReplicationOperations } from '../../api/replication-operations.ts';
+import type { ReplicationOperations } from '../../api/replication-operations.ts';
 import type { ReplicationResource } from '../../api/replication-resource.ts';
-import type { TextOutput } from '../text-output.ts';
+import type { ControlConnection, ControlSession } from '../control-session.ts';
 
 /** Replications as a command reaches them, over Kafka or over HTTP. */
-export interface ReplicationsConnection {
-  readonly operations: ReplicationOperations;
-  close(): Promise<void>;
-}
+export type ReplicationsConnection = ControlConnection<ReplicationOperations>;
 
 /** What every command on replications works with. */
-export interface ReplicationsSession {
-  readonly operations: ReplicationOperations;
-  readonly caller: Caller;
-  /** `--datamart-id`; null: not given, which is possible over Kafka only. */
-  readonly datamartId: string | null;
-  /** The flags that lead here, as a further command needs them: ` --api … --datamart-id …`. */
-  readonly flagsText: string;
-  readonly isJson: boolean;
-  readonly out: TextOutput;
-  readonly errors: TextOutput;
-  readonly signal: AbortSignal;
-  /** In ms, of a clock that only goes forward. */
-  readonly now: () => number;
-  /** Resolves early, without an error, when the signal aborts. */
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
-}
+export type ReplicationsSession = ControlSession<ReplicationOperations>;
 
 /** Asks back; null where `--yes` answers. */
 export type Confirm = ((question: string) => Promise<boolean>) | null;
@@ -62,8 +44,4 @@ export async function datamartOf(session: ReplicationsSession, replicationId: st
 /** A replication as messages name it. */
 export function nameOf({ id, name }: ReplicationResource): string {
   return `${id} ${JSON.stringify(name)}`;
-}
-
-export function writeJson(out: TextOutput, value: unknown): void {
-  out.write(`${JSON.stringify(value)}\n`);
 }

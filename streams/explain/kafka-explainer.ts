@@ -1,6 +1,6 @@
 import { sealedVersionOf, type CredentialsTable } from '../../processors/credentials-table.ts';
 import { datamartOf, examineRecord, type ExaminedRecord } from '../../processors/examined-record.ts';
-import { ExplainError, type Explainer, type ExplainRequest } from '../../processors/explain-request.ts';
+import { ExplainError, type ExplainRequest } from '../../processors/explain-request.ts';
 import { explain, type Explanation, type LettersFound } from '../../processors/explanation.ts';
 import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import type {
@@ -61,13 +61,18 @@ interface FoundRecord {
  * Explains mutations by what Kafka holds: the record itself, the group's commit of its partition, the tables, and its
  * dead letters. Reads only; what it takes is bounded to some ten seconds each.
  */
-export class KafkaExplainer implements Explainer {
+export class KafkaExplainer {
   readonly #options: KafkaExplainerOptions;
 
   constructor(options: KafkaExplainerOptions) {
     this.#options = options;
   }
 
+  /**
+   * Explains a mutation for the replications of the datamart, or for the one that is named. `datamartId` null is an
+   * operator's question, of whatever datamart; else a record of another datamart, or one whose datamart can't be told, is
+   * `not_found`. Rejects with an `ExplainError`, `not_ready` when Kafka can't be asked.
+   */
   async explain(
     datamartId: string | null,
     replicationId: string | null,

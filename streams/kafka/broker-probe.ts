@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { BrokerAnswer, BrokerProbe } from '../inspection-port.ts';
 import type { Logger } from '../logger.ts';
+import type { BrokerVersions } from './broker-connection.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
 import { PartitionAssigners } from './kafkajs.ts';
 
@@ -21,11 +22,6 @@ const NEEDED = [
   'DescribeConfigs',
   'CreateTopics',
 ] as const;
-
-/** What a broker takes, by API key; kafkajs' own broker object holds it once it is connected. */
-export type BrokerVersions = Readonly<
-  Record<string, { readonly minVersion: number; readonly maxVersion: number } | undefined>
->;
 
 interface ConnectedCluster {
   readonly brokerPool: { readonly versions: BrokerVersions | null };

@@ -2,7 +2,8 @@ import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { CODECS, type Codec } from './codecs.ts';
 import { FetchedBatch } from './fetched-batch.ts';
-import { magicOf, readRecordBatches, RECORD_BATCH_MAGIC } from './record-batch.ts';
+import { RECORD_BATCH_MAGIC } from './record-batch-layout.ts';
+import { magicOf, readRecordBatches } from './record-batch.ts';
 import { socketInto, type ResponseTarget } from './response-reader.ts';
 
 /**

@@ -4,6 +4,7 @@ import type { Logger } from '../logger.ts';
 import { KafkajsGroupConsumer } from './group-consumer.ts';
 import { Kafka, logLevel, type KafkaClient, type KafkaConfig } from './kafkajs.ts';
 import { KafkajsPartitionReader } from './partition-reader.ts';
+import { KafkajsPartitionWriter } from './partition-writer.ts';
 import { KafkajsRecordProducer } from './record-producer.ts';
 
 /** How the brokers are reached; the settings' Kafka slice has this shape. */
@@ -77,10 +78,11 @@ export function kafkaClient(
 export function kafkajsPort(connection: KafkaConnection, logger: Logger): KafkaPort {
   const reading = kafkaClient(connection, logger);
   const writing = kafkaClient(connection, logger, WRITE_TIMEOUT_MS);
+  const ownGroup = (): string => `${connection.groupId}.tables.${randomUUID()}`;
   return {
     groupConsumer: (groupId, topics) => new KafkajsGroupConsumer(reading, groupId, topics, logger),
-    partitionReader: () =>
-      new KafkajsPartitionReader(reading, `${connection.groupId}.tables.${randomUUID()}`),
+    partitionReader: () => new KafkajsPartitionReader(reading, ownGroup()),
     producer: () => new KafkajsRecordProducer(writing),
+    partitionWriter: () => new KafkajsPartitionWriter(writing, ownGroup(), WRITE_TIMEOUT_MS),
   };
 }

@@ -1,19 +1,18 @@
 import type { ConsumedRecord, RecordHeaders } from '../kafka-port.ts';
-
-/** Where Kafka's record batch of magic 2 has its fields: https://kafka.apache.org/documentation/#recordbatch */
-const LENGTH_AT = 8;
-const MAGIC_AT = 16;
-const ATTRIBUTES_AT = 21;
-const LAST_OFFSET_DELTA_AT = 23;
-const FIRST_TIMESTAMP_AT = 27;
-const MAX_TIMESTAMP_AT = 35;
-const PRODUCER_ID_AT = 43;
-const COUNT_AT = 57;
-const RECORDS_AT = 61;
-/** `length` counts what follows it. */
-const BEFORE_LENGTH_COUNTS = 12;
-
-export const RECORD_BATCH_MAGIC = 2;
+import {
+  ATTRIBUTES_AT,
+  BEFORE_LENGTH_COUNTS,
+  COUNT_AT,
+  FIRST_OFFSET_AT,
+  FIRST_TIMESTAMP_AT,
+  LAST_OFFSET_DELTA_AT,
+  LENGTH_AT,
+  MAGIC_AT,
+  MAX_TIMESTAMP_AT,
+  PRODUCER_ID_AT,
+  RECORD_BATCH_MAGIC,
+  RECORDS_AT,
+} from './record-batch-layout.ts';
 
 const CODEC_BITS = 0x07;
 const LOG_APPEND_TIME_BIT = 0x08;
@@ -77,7 +76,7 @@ async function unpacked(batch: Buffer, unpacking: Promise<Buffer>): Promise<Buff
   try {
     return await unpacking;
   } catch (error) {
-    const offset = batch.readBigInt64BE(0);
+    const offset = batch.readBigInt64BE(FIRST_OFFSET_AT);
     const reason = error instanceof Error ? error.message : String(error);
     throw new CorruptRecordBatchError(`record batch at offset ${offset} can't be unpacked: ${reason}`, {
       cause: error,
@@ -104,7 +103,7 @@ export class RecordBatch {
   /** Takes a whole batch, and its records as they are without compression. */
   constructor(batch: Buffer, records: Buffer) {
     const attributes = batch.readInt16BE(ATTRIBUTES_AT);
-    this.firstOffset = Number(batch.readBigInt64BE(0));
+    this.firstOffset = Number(batch.readBigInt64BE(FIRST_OFFSET_AT));
     this.nextOffset = this.firstOffset + batch.readInt32BE(LAST_OFFSET_DELTA_AT) + 1;
     this.producerId = batch.readBigInt64BE(PRODUCER_ID_AT);
     this.isTransactional = (attributes & TRANSACTIONAL_BIT) !== 0;

@@ -1,11 +1,13 @@
 import { assertNever } from '../../schemas/assert-never.ts';
-import type { SendOutcome, SinkError } from '../../sinks/sink.ts';
+import type { SinkError } from '../../sinks/sink.ts';
 import { sleep, type Clock } from '../clock.ts';
 import type { Destination } from '../destination.ts';
 import { SegmentSlice, type MessageIdScope, type Segment } from '../segment.ts';
 
 /** A destination that delivers nothing for so long ends its part of the redrive. */
 const GIVE_UP_MS = 300_000;
+/** Whoever waits for a destination looks this often whether it is still to be sent to. */
+const LOOK_MS = 1_000;
 
 /** Why a replication's part of a redrive is over. */
 export interface PartEnd {
@@ -21,7 +23,7 @@ export interface DeliveryOptions {
   readonly signal: AbortSignal;
   /** Brings up to date what `maySend` answers from. Called before every attempt. */
   readonly refresh: () => Promise<void>;
-  /** Whether entry `i` is still to be sent; when not, the reason was reported. */
+  /** Whether entry `i` is still to be sent; when not, the reason was reported. Asked during a backoff too. */
   readonly maySend: (i: number) => boolean;
   /** Entries `[from, to)` were delivered. What follows waits until it resolves. */
   readonly onDelivered: (from: number, to: number) => Promise<void>;
@@ -47,9 +49,8 @@ export async function deliverSegment(segment: Segment, options: DeliveryOptions)
   while (from < segment.count) {
     const waitMs = retryEnd === null ? destination.newerNotBefore(partitionKey) - clock.monotonic() : 0;
     if (waitMs > 0) await sleep(clock, waitMs, signal);
-    await options.refresh();
-    if (signal.aborted) return null;
-    if (!options.maySend(from)) {
+    if (!(await takesSlot(from, options))) {
+      if (signal.aborted) return null;
       from += 1;
       // What was in doubt has moved on: the rest is newer, and waits for the answer's time.
       if (retryEnd !== null && from >= retryEnd) retryEnd = null;
@@ -61,8 +62,14 @@ export async function deliverSegment(segment: Segment, options: DeliveryOptions)
       retryEnd ?? batchEnd(segment, from, suspectEnd, destination),
       options,
     );
-    const outcome = await attempt(new SegmentSlice(segment, from, end, scope), partitionKey, options);
-    if (!outcome) return null;
+    const slice = new SegmentSlice(segment, from, end, scope);
+    const outcome = await destination.send(
+      slice,
+      partitionKey,
+      () => !signal.aborted && options.maySend(from),
+    );
+    // Not sent: what has changed is told above.
+    if (!outcome) continue;
     if (outcome.delivered > 0) {
       failingSince = null;
       await options.onDelivered(from, from + outcome.delivered);
@@ -100,12 +107,28 @@ export async function deliverSegment(segment: Segment, options: DeliveryOptions)
   return null;
 }
 
-/** Waits for a slot at the destination, which is its backoff too. Null: nothing was sent, because `signal` aborted. */
-async function attempt(
-  slice: SegmentSlice,
-  partitionKey: string,
-  { destination, signal }: DeliveryOptions,
-): Promise<SendOutcome | null> {
+/**
+ * Takes a slot at the destination for an attempt that begins with entry `from`. False, without one, when `signal` has
+ * aborted, or the entry isn't to be sent any more.
+ */
+async function takesSlot(from: number, options: DeliveryOptions): Promise<boolean> {
+  const { destination, signal, refresh, maySend } = options;
+  if (signal.aborted || !maySend(from) || !(await isAdmitted(from, options))) return false;
+  // Whatever was waited for took time.
+  await refresh();
+  if (!signal.aborted && maySend(from)) return true;
+  destination.admission.giveBack();
+  return false;
+}
+
+/**
+ * Waits for a slot at the destination, which is its backoff too. Resolves with false, without one, when `signal` aborts,
+ * or entry `from` isn't to be sent any more: its replication was deleted, which closes the destination, or paused.
+ */
+async function isAdmitted(
+  from: number,
+  { destination, clock, signal, maySend }: DeliveryOptions,
+): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const applicant = {
     admitted: () => {
@@ -116,11 +139,19 @@ async function attempt(
     destination.admission.withdraw(applicant);
     resolve(false);
   };
+  const look = (): void => {
+    if (maySend(from)) cancelLook = clock.schedule(LOOK_MS, look);
+    else withdraw();
+  };
+  let cancelLook = clock.schedule(LOOK_MS, look);
   signal.addEventListener('abort', withdraw, { once: true });
   destination.admission.apply(applicant);
-  const isAdmitted = await promise;
-  signal.removeEventListener('abort', withdraw);
-  return isAdmitted ? destination.send(slice, partitionKey, () => !signal.aborted) : null;
+  try {
+    return await promise;
+  } finally {
+    cancelLook();
+    signal.removeEventListener('abort', withdraw);
+  }
 }
 
 /** Where the next request ends: the destination's limits, or half of a request that was rejected. */

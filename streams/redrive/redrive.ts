@@ -216,7 +216,11 @@ export class Redrive {
     if (group && (group.config !== config || !group.segment.hasRoomFor(needed))) return false;
     if (!group) {
       const storage = this.#pool.acquire(needed, SEGMENT_BYTES);
-      group = { config, segment: new Segment(config.datamart, route.version, lane, storage, 1), entries: [] };
+      group = {
+        config,
+        segment: new Segment(config.datamart, route.version, lane, storage, 1, null),
+        entries: [],
+      };
       this.#groups.set(groupKey, group);
     }
     const origin = { offset: letter.source.offset, timestamp, arrival: clock.monotonic() };

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import type { MutationSource } from '../../schemas/mutation-source.ts';
 import type { Random } from '../backoff.ts';
 import type { Clock } from '../clock.ts';
 import type { ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import { isMoved, sourceOf } from '../snapshot/snapshot-headers.ts';
 import { readPersistently } from './persistent-read.ts';
 
 /**
@@ -30,10 +32,9 @@ export interface KafkaSnapshotViewOptions {
 }
 
 /** What the snapshot has of a document: its newest mutation's place, or, where no header tells it, its bytes. */
-type Newest = { readonly offset: number; readonly partition: number } | { readonly hash: string };
+type Newest = MutationSource | { readonly hash: string };
 
 const MAX_WAIT_MS = 250;
-const SOURCE = /^\d{5}-(\d{1,10})-(\d{20})$/;
 
 /**
  * Reads the snapshot topic's partition of the same number, whole, and keeps what concerns the watched documents: the
@@ -92,12 +93,9 @@ export class KafkaSnapshotView implements SnapshotView {
   #take({ key, value, headers }: ConsumedRecord): void {
     const documentKey = key?.toString();
     if (documentKey === undefined || !this.#keys.has(documentKey)) return;
-    const { source } = headers;
-    const match = SOURCE.exec(String(Array.isArray(source) ? source.at(-1) : (source ?? '')));
-    this.#newest.set(
-      documentKey,
-      match ? { partition: Number(match[1]), offset: Number(match[2]) } : { hash: valueHash(value) },
-    );
+    // What came of a document that has moved is told elsewhere, and not by this mutation alone.
+    const source = isMoved(headers) ? null : sourceOf(headers);
+    this.#newest.set(documentKey, source ?? { hash: valueHash(value) });
   }
 }
 

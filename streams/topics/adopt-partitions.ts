@@ -3,6 +3,7 @@ import { sleep, type Clock } from '../clock.ts';
 import { parseCommitMetadata, type OwnPosition } from '../commit-metadata.ts';
 import type { PartitionReader } from '../kafka-port.ts';
 import type { PartitionPins } from '../partition-pins.ts';
+import { UnknownPartitionerError, type GrownSnapshot } from '../snapshot/snapshot-growth.ts';
 
 const CHECK_MS = 1_000;
 
@@ -47,6 +48,19 @@ export interface AdoptionPorts {
   readonly pins: PartitionPins;
   readonly groupId: string;
   readonly clock: Clock;
+  /** As `moveGrownRows`; null when another program writes the snapshot. */
+  readonly moveRows:
+    ((snapshot: GrownSnapshot, onProgress: MovingListener, signal: AbortSignal) => Promise<number>) | null;
+}
+
+/** So many of the snapshot's records that are to be read were read. */
+export type MovingListener = (read: number, total: number) => void;
+
+/** What an adoption tells while it is under way. */
+export interface AdoptionListener {
+  /** Every second, what it waits for. */
+  onWaiting(waitsFor: readonly OldPartition[]): void;
+  onMoving: MovingListener;
 }
 
 /** The adoption can't be done before an operator has done something else. */
@@ -58,8 +72,9 @@ export class AdoptionRefusedError extends Error {
  * Has the added partitions of a topic worked on (PROTOCOL C6). All producers must write to the new count already.
  *
  * What the old partitions hold now must be through to every replication before: a user's newer operation, which may be
- * in an added partition, must not overtake an older one. So this waits, telling `onWaiting` every second what for. The
- * snapshot grows along while it is empty; one with rows is refused, since they stay in the old partitions.
+ * in an added partition, must not overtake an older one. So this waits, telling `onWaiting` every second what for. Then
+ * the snapshot grows along, and its rows move to where their users' mutations come in now; one that another program
+ * writes grows only while it is empty.
  *
  * Resolves with false when `signal` aborted first: nothing was adopted then. Rejects with `AdoptionRefusedError`, or
  * when the brokers do.
@@ -68,11 +83,11 @@ export async function adoptPartitions(
   grown: GrownTopic,
   ports: AdoptionPorts,
   signal: AbortSignal,
-  onWaiting: (waitsFor: readonly OldPartition[]) => void,
+  listener: AdoptionListener,
 ): Promise<boolean> {
   const { admin, reader, pins, clock } = ports;
   const { topic, partitions } = grown;
-  const grows = await snapshotGrows(grown, reader);
+  await assertSnapshotMayGrow(grown, ports);
   const ends = await Promise.all(
     Array.from({ length: grown.pinned }, (_, partition) => reader.bounds({ topic, partition })),
   );
@@ -84,7 +99,7 @@ export async function adoptPartitions(
         return old ? [old] : [];
       });
       if (waitsFor.length === 0) break;
-      onWaiting(waitsFor);
+      listener.onWaiting(waitsFor);
       failures = 0;
     } catch (error) {
       // The wait may be long: a broker that is away for a moment doesn't end it.
@@ -93,26 +108,49 @@ export async function adoptPartitions(
     await sleep(clock, CHECK_MS + (failures > 0 ? backoffMs(failures, false, Math.random) : 0), signal);
     if (signal.aborted) return false;
   }
-  if (grows && grown.snapshot !== null) await admin.growTopic(grown.snapshot, partitions);
+  await growSnapshot(grown, ports, listener.onMoving, signal);
+  if (signal.aborted) return false;
   if (!(await pins.adopt(topic, partitions))) throw new Error('the adoption could not be stored');
   return true;
 }
 
-/** Whether the snapshot must get more partitions, too. */
-async function snapshotGrows(grown: GrownTopic, reader: PartitionReader): Promise<boolean> {
-  const { snapshot, snapshotPartitions, partitions } = grown;
-  if (snapshot === null || snapshotPartitions === partitions) return false;
+/** Throws an `AdoptionRefusedError` where rows would be lost to their users. */
+async function assertSnapshotMayGrow(
+  { snapshot, snapshotPartitions, partitions }: GrownTopic,
+  { reader, moveRows }: AdoptionPorts,
+): Promise<void> {
+  if (snapshot === null || snapshotPartitions === partitions) return;
+  if (snapshotPartitions < partitions && moveRows !== null) return;
   const bounds = await Promise.all(
     Array.from({ length: snapshotPartitions }, (_, partition) =>
       reader.bounds({ topic: snapshot, partition }),
     ),
   );
-  if (snapshotPartitions < partitions && bounds.every(({ start, end }) => start === end)) return true;
+  if (snapshotPartitions < partitions && bounds.every(({ start, end }) => start === end)) return;
   throw new AdoptionRefusedError(
-    `the snapshot topic ${snapshot} has ${snapshotPartitions} partitions and holds rows, which would stay where their ` +
-      `users’ mutations no longer come: name a topic of ${partitions} partitions in TOPICS_SNAPSHOT, or delete ${snapshot} ` +
-      'and let `topics create` make it anew; initial syncs start from what it holds then',
+    `the snapshot topic ${snapshot} has ${snapshotPartitions} partitions and holds rows that can't be moved: name a topic ` +
+      `of ${partitions} partitions in TOPICS_SNAPSHOT, or delete ${snapshot} and let \`topics create\` make it anew; ` +
+      'initial syncs start from what it holds then',
   );
+}
+
+async function growSnapshot(
+  { snapshot, snapshotPartitions, pinned, partitions }: GrownTopic,
+  { admin, moveRows }: AdoptionPorts,
+  onMoving: MovingListener,
+  signal: AbortSignal,
+): Promise<void> {
+  if (snapshot === null) return;
+  if (snapshotPartitions < partitions) await admin.growTopic(snapshot, partitions);
+  try {
+    await moveRows?.({ topic: snapshot, from: pinned, to: partitions }, onMoving, signal);
+  } catch (error) {
+    if (!(error instanceof UnknownPartitionerError)) throw error;
+    throw new AdoptionRefusedError(
+      `${error.message}; name a new topic of ${partitions} partitions in TOPICS_SNAPSHOT, and fill it with \`snapshot rebuild\` after the adoption`,
+      { cause: error },
+    );
+  }
 }
 
 /** Null when the partition is through with everything below `end`. */

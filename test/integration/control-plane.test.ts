@@ -138,7 +138,10 @@ test('the product page’s calls work at any instance, to a replication that is 
     },
   });
   const executions = `/v1/datamarts/${DATAMART}/replication_job_executions`;
-  expect(await one.api.call('POST', executions, { replication_ids: [id] })).toMatchObject({ status: 501 });
+  expect(await one.api.call('POST', executions, { replication_ids: [id] })).toMatchObject({
+    status: 409,
+    code: 'replication_not_active',
+  });
 
   const activated = await other.api.call('PUT', path, { status: 'ACTIVE' });
   expect(activated).toMatchObject({ status: 200, data: { status: 'ACTIVE' } });

@@ -67,7 +67,8 @@ beforeAll(async () => {
   pubsub.faults.rejectMessages(({ data }) => data.includes(MARK));
   deployment = await Deployment.create({
     mutationTopics: [{ partitions: 6 }],
-    environment: { PUBSUB_EMULATOR_HOST: pubsub.address },
+    // Each letter's mutation is followed by a newer one of its document.
+    environment: { PUBSUB_EMULATOR_HOST: pubsub.address, SNAPSHOT_ENABLED: 'false' },
   });
   progressFile = join(deployment.fileDirectory, 'progress.jsonl');
   const common = {

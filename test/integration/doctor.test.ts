@@ -1,9 +1,14 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { kafkaClient } from '../support/kafka.ts';
 import { Deployment, type ProcessorProcess } from '../support/processor-process.ts';
+import { sharedRegistry } from '../support/registry.ts';
 
 /* The command as an operator runs it, beside a running processor, on the real Kafka. */
 
@@ -34,13 +39,44 @@ interface Report {
   }[];
 }
 
-function doctor(args: readonly string[], environment: Readonly<Record<string, string>> = {}): Promise<Run> {
+type Environment = Readonly<Record<string, string>>;
+
+const doctor = (args: readonly string[], environment: Environment = {}): Promise<Run> =>
+  run(['doctor', ...args], environment);
+
+function run(args: readonly string[], environment: Environment): Promise<Run> {
   const { promise, resolve } = Promise.withResolvers<Run>();
   const env = { PATH: process.env.PATH, ...deployment.settings, ...environment };
-  execFile(process.execPath, [BIN, 'doctor', ...args], { env }, (error, out, errors) => {
+  execFile(process.execPath, [BIN, ...args], { env }, (error, out, errors) => {
     resolve({ code: error ? error.code : 0, out, errors });
   });
   return promise;
+}
+
+/** A registry that asks for a user and password, before the one at `url`. Resolves with its address. */
+async function guardedRegistry(url: string, user: string, stack: AsyncDisposableStack): Promise<string> {
+  const expected = `Basic ${Buffer.from(user).toString('base64')}`;
+  const server = createServer((request, response) => {
+    const forward = async (): Promise<void> => {
+      const { method = 'GET', headers } = request;
+      const body = method === 'POST' ? { body: await readText(request) } : {};
+      const type = headers['content-type'] ?? 'application/json';
+      const answer = await fetch(url + request.url, { method, headers: { 'content-type': type }, ...body });
+      response.statusCode = answer.status;
+      response.end(await answer.text());
+    };
+    response.setHeader('connection', 'close');
+    if (request.headers.authorization === expected)
+      forward().catch((error: unknown) => response.destroy(error as Error));
+    else response.writeHead(401).end('{"error_code":40101,"message":"Unauthorized"}');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  stack.defer(async () => {
+    server.close();
+    await once(server, 'close');
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 const failedOf = ({ out }: Run): Report['checks'] =>
@@ -156,6 +192,34 @@ test('what is broken is told with its remedy, and it ends with 1', async () => {
   expect((JSON.parse(run.out) as Report).checks).toContainEqual(
     expect.objectContaining({ group: 'replications', name: 'refused', result: 'warning' }),
   );
+});
+
+test('a schema registry: before and after its schema is there, and with a wrong password', async () => {
+  await using stack = new AsyncDisposableStack();
+  const url = await guardedRegistry(await sharedRegistry(), 'doctor:right', stack);
+  const settings = { KAFKA_SCHEMA_REGISTRY_URL: url, KAFKA_SCHEMA_REGISTRY_USERNAME: 'doctor' };
+  const right = { ...settings, KAFKA_SCHEMA_REGISTRY_PASSWORD: 'right' };
+  const wrong = { ...settings, KAFKA_SCHEMA_REGISTRY_PASSWORD: 'guessed' };
+  const registryIn = async (environment: Environment) => {
+    const { out } = await doctor(['--json', '--replication-id', 'file'], environment);
+    expect(out).not.toContain('guessed');
+    return (JSON.parse(out) as Report).checks.filter(({ group }) => group === 'registry');
+  };
+
+  expect(await registryIn(right)).toMatchObject([
+    {
+      name: `${deployment.mutations}-value`,
+      result: 'warning',
+      remedy: expect.stringContaining('--register-schema'),
+    },
+  ]);
+  expect(await run(['topics', 'create', '--register-schema', '--json'], right)).toMatchObject({ code: 0 });
+  expect(await registryIn(right)).toMatchObject([
+    { result: 'ok', message: expect.stringMatching(/^version 1, schema \d+: .* the published schema fits$/) },
+  ]);
+  expect(await registryIn(wrong)).toMatchObject([
+    { result: 'failed', message: expect.stringContaining('the registry answered 401: user or password') },
+  ]);
 });
 
 test('of one replication only that one is tried', async () => {

@@ -50,6 +50,72 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
+    name: 'a mutation settles before its snapshot record is stored',
+    rule: 'B2',
+    edits: [
+      {
+        file: 'streams/stream-task.ts',
+        find: 'this.#snapshot?.position ?? this.#position,',
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'the snapshot is written without the lease',
+    rule: 'B6, A3',
+    edits: [
+      {
+        file: 'streams/snapshot/partition-appender.ts',
+        find: 'return !this.#signal.aborted && this.#owner.mayAttempt();',
+        replace: 'return !this.#signal.aborted;',
+      },
+    ],
+  },
+  {
+    name: 'newer snapshot records are stored after an open attempt',
+    rule: 'B6, A6',
+    edits: [
+      {
+        file: 'streams/snapshot/partition-appender.ts',
+        find: 'this.#newerNotBefore = startedMs + ATTEMPT_DEADLINE_MS + SETTLE_MS;',
+        replace: 'this.#newerNotBefore = startedMs;',
+      },
+    ],
+  },
+  {
+    name: 'several appends to the snapshot are in flight',
+    rule: 'B6',
+    edits: [
+      {
+        file: 'streams/snapshot/snapshot-writer.ts',
+        find: 'batch = this.#next()) await this.#settle(batch);',
+        replace: 'batch = this.#next()) void this.#settle(batch);',
+      },
+    ],
+  },
+  {
+    name: 'quiet is said while the snapshot is written',
+    rule: 'B6, A3',
+    edits: [
+      {
+        file: 'streams/stream-task.ts',
+        find: 'const isSnapshotQuiet = this.#snapshot?.isQuiet ?? true;',
+        replace: 'const isSnapshotQuiet = true;',
+      },
+    ],
+  },
+  {
+    name: 'the oldest of a document wins in a snapshot batch',
+    rule: 'B6',
+    edits: [
+      {
+        file: 'streams/snapshot/snapshot-batch.ts',
+        find: 'this.#records.delete(name);',
+        replace: 'if (this.#records.has(name)) return;',
+      },
+    ],
+  },
+  {
     name: 'no quiet time of a new owner',
     rule: 'A3',
     edits: [

@@ -39,10 +39,12 @@ export interface Scenario {
   readonly faultEveryMs: number;
   /** The first replication is left alone, and must never wait for others. */
   readonly isIsolated: boolean;
+  /** The processors keep the snapshot. */
+  readonly hasSnapshot: boolean;
 }
 
-/** Each seed has some of the faults, so that no fault hides behind the others. */
-export function scenarioOf(chance: Chance): Scenario {
+/** Each seed has some of the faults, so that no fault hides behind the others; every other one keeps the snapshot. */
+export function scenarioOf(seed: number, chance: Chance): Scenario {
   const isIsolated = chance.is(0.15);
   const allowed: readonly Fault[] = isIsolated ? ['moods', 'configs', 'rejections', 'unreadable'] : FAULTS;
   const share = chance.of([0.25, 0.5, 0.8]);
@@ -65,5 +67,6 @@ export function scenarioOf(chance: Chance): Scenario {
     faults,
     faultEveryMs: chance.of([2_000, 5_000, 12_000]),
     isIsolated,
+    hasSnapshot: seed % 2 === 1,
   };
 }

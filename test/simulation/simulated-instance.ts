@@ -17,9 +17,13 @@ export const TOPICS = {
   replicationConfig: 'replication-config',
   replicationCredentials: 'replication-credentials',
   replicationStatus: 'replication-status',
+  initialSyncRequests: 'initial-sync-requests',
+  initialSyncExecutions: 'initial-sync-executions',
+  snapshots: ['datamart-snapshot'],
   deadLetters: 'replication-dead-letters',
 } as const;
 export const MUTATIONS = TOPICS.mutations[0];
+export const SNAPSHOT = 'datamart-snapshot';
 export const GROUP = 'datamart-replication';
 
 export interface InstanceOptions {
@@ -71,6 +75,8 @@ export class SimulatedInstance {
         detachAfterMs: scenario.detachAfterMs,
       },
       startFrom: 'earliest',
+      snapshot: { topics: new Map([[MUTATIONS, SNAPSHOT]]), isKept: scenario.hasSnapshot },
+      initialSync: { windowMs: 0, maxRate: null },
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
@@ -81,6 +87,8 @@ export class SimulatedInstance {
       credentials: { resolve: () => Promise.reject(new Error('there are no credentials here')) },
       checkTopics: () =>
         Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, scenario.partitions]]) }),
+      partitionCounts: (topics) =>
+        Promise.resolve(new Map(topics.map((topic) => [topic, scenario.partitions]))),
       metrics: this.#metrics,
       clock: process,
       random,

@@ -33,7 +33,7 @@ export class SimulatedKafka {
   /** Until then nobody's records are stored: too few replicas are in sync. */
   readOnlyUntil = 0;
   /** Told of every record that was stored. */
-  onAppend: (topic: string, record: ProducedRecord) => void = () => undefined;
+  onAppend: (at: TopicPartition, record: ProducedRecord) => void = () => undefined;
 
   constructor(options: KafkaOptions) {
     this.#options = options;
@@ -46,7 +46,7 @@ export class SimulatedKafka {
     const { waiting } = log;
     log.waiting = [];
     for (const wake of waiting) wake();
-    this.onAppend(at.topic, record);
+    this.onAppend(at, record);
     return log.records.length - 1;
   }
 

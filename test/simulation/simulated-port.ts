@@ -1,9 +1,20 @@
-import type { KafkaPort, PartitionReader, Producer } from '../../streams/kafka-port.ts';
+import type {
+  AppendOutcome,
+  KafkaPort,
+  PartitionReader,
+  PartitionWriter,
+  Producer,
+} from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
 import type { Network } from './network.ts';
 import { SimulatedConsumer } from './simulated-consumer.ts';
 import type { SimulatedKafka } from './simulated-kafka.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
+
+/** PROTOCOL A3: what isn't answered after this has been given up, and its connection with it. */
+const DEADLINE_MS = 8_000;
+/** How often the partition's leader must be asked for before something is written. */
+const LEADER_UNKNOWN = 0.1;
 
 export interface SimulatedPortOptions {
   readonly process: SimulatedProcess;
@@ -27,6 +38,7 @@ export function simulatedPort(options: SimulatedPortOptions): KafkaPort {
     },
     partitionReader: () => simulatedReader(options),
     producer: () => simulatedProducer(options),
+    partitionWriter: () => simulatedWriter(options),
   };
 }
 
@@ -61,6 +73,48 @@ function simulatedProducer({ process, kafka, network }: SimulatedPortOptions): P
         for (const record of records) kafka.append({ topic, partition: 0 }, record);
         answer([{ partition: 0, baseOffset }]);
       }),
+    close: () => Promise.resolve(),
+  };
+}
+
+function simulatedWriter({ process, kafka, network, chance }: SimulatedPortOptions): PartitionWriter {
+  const failedWith = (error: Error): AppendOutcome => ({ kind: 'failed', error });
+  return {
+    append: async (at, records, mayStart) => {
+      const isLeaderKnown =
+        !chance.is(LEADER_UNKNOWN) ||
+        (await network
+          .call<boolean>(process, 'leader', (answer) => {
+            answer(true);
+          })
+          .catch(() => false));
+      if (!isLeaderKnown) return failedWith(new Error('the leader is not known'));
+      if (!mayStart()) return { kind: 'not_started' };
+      const deadline = Promise.withResolvers<AppendOutcome>();
+      const cancel = process.schedule(DEADLINE_MS, () => {
+        deadline.resolve({ kind: 'open', error: new Error('no answer in time') });
+      });
+      // The bytes leave now, whatever becomes of them in the process.
+      const sent = records.map(({ key, value, ...record }) => ({
+        ...record,
+        key: key && Buffer.from(key),
+        value: value && Buffer.from(value),
+      }));
+      const answered = network
+        .call<AppendOutcome>(process, 'append', (answer) => {
+          if (kafka.isReadOnly) {
+            answer(failedWith(new Error('NOT_ENOUGH_REPLICAS')));
+            return;
+          }
+          const baseOffset = kafka.end(at);
+          for (const record of sent) kafka.append(at, record);
+          answer({ kind: 'stored', baseOffset });
+        })
+        .catch((error: unknown): AppendOutcome => ({ kind: 'open', error: error as Error }));
+      const outcome = await Promise.race([answered, deadline.promise]);
+      cancel();
+      return outcome;
+    },
     close: () => Promise.resolve(),
   };
 }

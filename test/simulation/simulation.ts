@@ -6,11 +6,12 @@ import { Oracle } from './oracle.ts';
 import { scenarioOf, type Fault, type Scenario } from './scenario.ts';
 import { Scheduler } from './scheduler.ts';
 import type { SimulatedConsumer } from './simulated-consumer.ts';
-import { makeTable, MUTATIONS, SimulatedInstance, TOPICS } from './simulated-instance.ts';
+import { makeTable, MUTATIONS, SimulatedInstance, SNAPSHOT, TOPICS } from './simulated-instance.ts';
 import { SimulatedKafka } from './simulated-kafka.ts';
 import { simulatedPort } from './simulated-port.ts';
 import { SimulatedProcess, type FrozenClocks } from './simulated-process.ts';
 import { MOODS, SimulatedSinks } from './simulated-sink.ts';
+import { SnapshotOracle } from './snapshot-oracle.ts';
 
 /** What came of one seed. */
 export interface SimulationResult {
@@ -33,7 +34,7 @@ export interface SimulationOptions {
 
 const TRACE_LINES = 60;
 const LONGEST_UNREST_MS = 420_000;
-/** Beyond the limit: one record may begin a segment of each route, and this is the largest class of them. */
+/** Beyond the limit: one record may begin a segment of each route, and one of the snapshot; this is the largest class of them. */
 const SEGMENT_BYTES = 1536 * 1024;
 const LONGEST_WAIT_MS = 3_000;
 const CALLS = [
@@ -87,6 +88,7 @@ class Simulation {
   readonly #kafka: SimulatedKafka;
   readonly #sinks: SimulatedSinks;
   readonly #oracle: Oracle;
+  readonly #snapshotOracle: SnapshotOracle | null;
   readonly #rules: ReplicationTable;
   readonly #onTrace: ((line: string) => void) | null;
   readonly #trace: string[] = [];
@@ -107,8 +109,8 @@ class Simulation {
     this.#onTrace = onTrace;
     this.#chance = new Chance(seed);
     const chance = this.#chance;
-    this.#scenario = scenarioOf(chance);
-    const { partitions, windowRecords, maxFetch, maxRecords, faults } = this.#scenario;
+    this.#scenario = scenarioOf(seed, chance);
+    const { partitions, windowRecords, maxFetch, maxRecords, faults, hasSnapshot } = this.#scenario;
     this.#network = new Network(this.#scheduler, chance);
     this.#network.onPhase = (process, name, phase) => {
       this.#onPhase(process, name, phase);
@@ -128,6 +130,11 @@ class Simulation {
         this.#note(line);
       },
     });
+    this.#snapshotOracle = hasSnapshot
+      ? new SnapshotOracle(partitions, (what) => {
+          this.#violated(what);
+        })
+      : null;
     this.#kafka = new SimulatedKafka({
       scheduler: this.#scheduler,
       chance,
@@ -181,6 +188,7 @@ class Simulation {
       );
     }
     if (this.#violations.length === 0) this.#oracle.atRest();
+    if (this.#violations.length === 0 && !this.#oracle.isOrderRelaxed) this.#snapshotOracle?.atRest();
     this.#reach('duplicates', this.#oracle.duplicates);
     return {
       seed: this.#seed,
@@ -202,6 +210,7 @@ class Simulation {
   #listen(): void {
     this.#kafka.coordinator.onCommit = (memberId, offsets) => {
       this.#oracle.onCommit(memberId.split('.')[0] ?? '', offsets);
+      for (const { partition, offset } of offsets) this.#snapshotOracle?.onCommit(partition, offset);
     };
     this.#kafka.coordinator.onGeneration = (generationId, members) => {
       this.#note(`generation ${generationId} with ${members} members`);
@@ -209,7 +218,11 @@ class Simulation {
       if (this.#replications.some(({ isDetached }) => isDetached)) this.#reach('rebalance during a detach');
       if (this.#scheduler.now - this.#detachedAt < 2_000) this.#reach('rebalance right after a detach');
     };
-    this.#kafka.onAppend = (topic, record) => {
+    this.#kafka.onAppend = ({ topic, partition }, record) => {
+      if (topic === SNAPSHOT) {
+        this.#reach(record.value === null ? 'snapshot deletions' : 'snapshot records');
+        this.#snapshotOracle?.onAppend(partition, record);
+      }
       if (topic === TOPICS.deadLetters) {
         this.#reach('dead letters');
         this.#oracle.onDeadLetter(record);
@@ -362,6 +375,11 @@ class Simulation {
       (target) => this.#isInGap(target),
     );
     const value = Buffer.from(isReadable ? JSON.stringify(record) : 'neither Avro nor JSON');
+    const docId = activity === null ? id : `${id}:${activity}`;
+    this.#snapshotOracle?.produced(partition, {
+      key: isReadable ? `${datamart}/${record.doc_type}/${docId}` : null,
+      value: isDelete ? null : value,
+    });
     this.#kafka.append(at, { key: Buffer.from(id), value, headers: {} });
   }
 
@@ -489,7 +507,8 @@ class Simulation {
         if (chance.is(0.3)) {
           if (instance) this.#kill(instance);
         } else {
-          this.#armed = { name: chance.of(CALLS), phase: chance.of(PHASES), skip: chance.mostlyLow(0, 20) };
+          const calls = this.#scenario.hasSnapshot ? [...CALLS, 'append', 'leader'] : CALLS;
+          this.#armed = { name: chance.of(calls), phase: chance.of(PHASES), skip: chance.mostlyLow(0, 20) };
         }
         return;
       case 'stops':
@@ -564,6 +583,7 @@ class Simulation {
     this.#reach('retention');
     this.#kafka.deleteBefore(at, next);
     this.#oracle.retained(at.partition, next);
+    this.#snapshotOracle?.retained(at.partition, next);
   }
 
   #setMood(): void {
@@ -713,8 +733,8 @@ class Simulation {
 
   async #checkMemory(instance: SimulatedInstance): Promise<void> {
     const held = await instance.heldBytes();
-    const { memoryBytes, replications } = this.#scenario;
-    if (held > memoryBytes + replications * SEGMENT_BYTES)
+    const { memoryBytes, replications, hasSnapshot } = this.#scenario;
+    if (held > memoryBytes + (replications + (hasSnapshot ? 1 : 0)) * SEGMENT_BYTES)
       this.#violated(`${instance.process.name} holds ${held} bytes`);
     if (held < 0) this.#violated(`${instance.process.name} has given more bytes back than it had`);
   }

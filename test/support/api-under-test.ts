@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { buildApiServer, type ApiOptions } from '../../api/api-server.ts';
 import type { DeadLetterOperations, RedriveRequest } from '../../api/dead-letter-operations.ts';
+import { ExecutionService } from '../../api/execution-service.ts';
 import { ReplicationService, type ReplicationServiceOptions } from '../../api/replication-service.ts';
 import { FileTokens } from '../../api/tokens.ts';
 import { azureEventHubsAdapter } from '../../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
@@ -11,7 +12,12 @@ import { googlePubSubAdapter } from '../../sinks/google-pubsub/google-pubsub-ada
 import { kafkaTopicAdapter } from '../../sinks/kafka-topic/kafka-topic-adapter.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import type { Logger } from '../../streams/logger.ts';
-import { ControlPlaneInMemory, openSealer, TriedDestinations } from './control-plane-in-memory.ts';
+import {
+  ControlPlaneInMemory,
+  openSealer,
+  SYNC_WINDOW_MS,
+  TriedDestinations,
+} from './control-plane-in-memory.ts';
 import { ScriptedSinks } from './scripted-sink.ts';
 
 /** A kind of destination that isn't this program's: its codes are its own. */
@@ -131,6 +137,7 @@ export class ApiUnderTest {
   nowMs = NOW_MS;
   readonly options: Promise<ApiOptions>;
   readonly service: ReplicationService;
+  readonly executions: ExecutionService;
   #server: Promise<FastifyInstance> | null = null;
 
   constructor({ service = {}, server = {}, maxPerDatamart = 100 }: ApiUnderTestOptions = {}) {
@@ -144,6 +151,17 @@ export class ApiUnderTest {
       now: () => this.nowMs++,
       random: () => 0.456,
       ...service,
+    });
+    this.executions = new ExecutionService({
+      state: this.plane,
+      log: this.plane,
+      windowMs: SYNC_WINDOW_MS,
+      now: () => this.nowMs++,
+      newId: randomUUID,
+      sleep: async (ms) => {
+        this.nowMs += ms;
+        await new Promise((resolve) => setImmediate(resolve));
+      },
     });
     this.options = this.#optionsOf(server);
   }
@@ -198,6 +216,7 @@ export class ApiUnderTest {
     return {
       replications: this.service,
       deadLetters: this.deadLetters,
+      executions: this.executions,
       tokens: await FileTokens.open({
         path: 'tokens.json',
         readFile: async () => TOKENS_FILE,
@@ -214,6 +233,7 @@ export class ApiUnderTest {
   }
 }
 
+export const EXECUTIONS = `/v1/datamarts/${DATAMART}/replication_job_executions`;
 export const REPLICATIONS = `/v1/datamarts/${DATAMART}/replications`;
 
 export const PUBSUB = { name: 'to acme', type: 'GOOGLE_PUBSUB', project_id: 'acme', topic_id: 'users' };

@@ -7,6 +7,9 @@ import {
   type DestinationRefusal,
   type PartitionOffsets,
 } from '../../api/control-plane.ts';
+import { observedState } from '../../api/replication-resource.ts';
+import { ExecutionTable } from '../../processors/initial-sync/execution-table.ts';
+import { RequestTable } from '../../processors/initial-sync/request-table.ts';
 import type { ConfigRules } from '../../processors/replication-config.ts';
 import type { ReplicationState, Verdict } from '../../processors/replication-state.ts';
 import { ReplicationTable } from '../../processors/replication-table.ts';
@@ -18,8 +21,31 @@ import {
   type PartitionReport,
 } from '../../processors/status-record.ts';
 import { StatusTable } from '../../processors/status-table.ts';
+import type { Clock } from '../../streams/clock.ts';
+import { SyncCoordinator } from '../../streams/initial-sync/sync-coordinator.ts';
+import type { Producer } from '../../streams/kafka-port.ts';
+import { EngineMetrics } from '../../streams/metrics.ts';
+import { StatusWriter } from '../../streams/status-writer.ts';
+import { silentLogger } from './silent-logger.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
+
+const NOW_MS = 1_763_900_000_000;
+
+/** Stands still, and whatever waits for it comes at once. */
+const IMPATIENT_CLOCK: Clock = {
+  now: () => NOW_MS,
+  monotonic: () => 0,
+  schedule: (_delayMs, task) => {
+    const immediate = setImmediate(task);
+    return () => {
+      clearImmediate(immediate);
+    };
+  },
+};
+
+/** How long a succeeded initial synchronization blocks the next one. */
+export const SYNC_WINDOW_MS = 168 * 3_600_000;
 
 /** A control plane without Kafka: the real tables, and a log that they apply at once. */
 export class ControlPlaneInMemory implements ControlState, ControlLog {
@@ -35,12 +61,48 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
   isUnconfirmed = false;
   /** Null when Kafka can't be asked. */
   offsets: readonly PartitionOffsets[] | null = [];
+  readonly executions = new ExecutionTable();
+  readonly requests = new RequestTable();
+  /** Whether a processor judges requests. */
+  hasCoordinator = true;
+  /** Partitions of the snapshot topic; null when it isn't there. */
+  snapshotPartitions: number | null = 4;
+  readonly #coordinator: SyncCoordinator;
+  #requests = 0;
 
   readonly replications: ReplicationTable;
   #offset = -1;
 
   constructor(rules: ConfigRules, maxPerDatamart = 100) {
     this.replications = new ReplicationTable(rules, { maxPerDatamart });
+    const shared = {
+      clock: IMPATIENT_CLOCK,
+      random: () => 0.5,
+      logger: silentLogger,
+      signal: new AbortController().signal,
+    };
+    this.#coordinator = new SyncCoordinator({
+      ...shared,
+      requests: this.requests,
+      executions: this.executions,
+      replications: this.replications,
+      stateOf: (config) => observedState(config, this),
+      writer: new StatusWriter({ ...shared, topic: 'executions', producer: this.#executionsProducer() }),
+      isCoordinator: () => this.hasCoordinator,
+      caughtUp: () => Promise.resolve(),
+      configPosition: () => this.#offset + 1,
+      snapshotTopics: async () => [
+        {
+          snapshot: 'datamart-snapshot',
+          snapshotPartitions: this.snapshotPartitions,
+          mutations: 'datamart-mutations',
+          mutationPartitions: 4,
+          pinnedPartitions: 4,
+        },
+      ],
+      windowMs: SYNC_WINDOW_MS,
+      metrics: new EngineMetrics(),
+    });
   }
 
   readonly credentials = {
@@ -71,6 +133,38 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
     return this.sealed.size;
   }
 
+  async writeSyncRequest(id: string, record: Fields): Promise<number> {
+    this.request(id, record);
+    if (this.isUnconfirmed) throw new NotConfirmedError('not seen');
+    return this.#requests - 1;
+  }
+
+  /** Applies a record as if anybody had written it to the topic of requests, at this time. */
+  request(id: string, record: Fields, timestamp = NOW_MS): void {
+    const change = this.requests.apply(id, Buffer.from(JSON.stringify(record)), this.#requests, timestamp);
+    this.#requests += 1;
+    this.#coordinator.onRequest(change);
+  }
+
+  /** A processor has written this record of the executions, or one of their tasks. */
+  applyExecution(key: string, value: Buffer | null): void {
+    const change = this.executions.apply(key, value);
+    if (change.kind === 'none') return;
+    if (change.kind === 'execution' && change.datamartId !== null)
+      this.replications.deferStatuses(change.datamartId, this.executions.deferral(change.datamartId));
+    this.#coordinator.onExecution(change);
+  }
+
+  #executionsProducer(): Producer {
+    return {
+      send: async (_topic, records) => {
+        for (const { key, value } of records) this.applyExecution(String(key), value);
+        return [];
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
   /** Applies a record as if anybody had written it to the control topic. Returns its offset. */
   apply(key: string, record: Fields | null): number {
     this.#offset += 1;
@@ -93,7 +187,8 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
     const config = this.replications.get(id);
     if (!config) throw new Error(`no replication ${id}`);
     const verdict = { configOffset: config.offset, credentialsVersion: null, failure };
-    const status = { replicationId: id, datamartId: config.datamartId, state, verdict, lostOffsets };
+    const { datamartId, deferredStatus } = config;
+    const status = { replicationId: id, datamartId, state, verdict, lostOffsets, deferredStatus };
     const since = 1_763_900_000_000;
     this.status.apply(replicationKey(id), writeReplicationStatus({ ...status, since }, since));
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../streams/clock.ts';
 import type {
+  AppendOutcome,
   CommittedOffset,
   ConsumedBatch,
   ConsumedRecord,
@@ -9,6 +10,7 @@ import type {
   KafkaPort,
   OffsetToCommit,
   PartitionReader,
+  PartitionWriter,
   ProducedRecord,
   Producer,
   TopicPartition,
@@ -37,6 +39,11 @@ export class InMemoryKafka {
   #generationId = 0;
   /** When set, asked before every produce; a returned error is thrown. */
   produceFault: ((topic: string, records: readonly ProducedRecord[]) => Error | null) | null = null;
+  /** When set, asked before every append; a returned outcome is the answer, and nothing is stored. */
+  appendFault: ((at: TopicPartition, records: readonly ProducedRecord[]) => AppendOutcome | null) | null =
+    null;
+  /** When set, asked before every read outside the group; a returned error is thrown. */
+  readFault: ((at: TopicPartition) => Error | null) | null = null;
   /** When set, asked before every commit; a returned error is thrown. */
   commitFault: (() => Error | null) | null = null;
   /** Every acknowledged commit, in order. */
@@ -114,14 +121,36 @@ export class InMemoryKafka {
       groupConsumer: () => member,
       partitionReader: () => this.#reader(),
       producer: () => this.#producer(),
+      partitionWriter: () => this.partitionWriter(),
     };
     return { port, member };
   }
 
+  partitionWriter(): PartitionWriter {
+    return {
+      append: async (at, records, mayStart) => {
+        await Promise.resolve();
+        if (!mayStart()) return { kind: 'not_started' };
+        const fault = this.appendFault?.(at, records);
+        if (fault) return fault;
+        const baseOffset = this.log(at).length;
+        // What is stored is a copy: the writer uses its memory again.
+        for (const { key, value, ...record } of records)
+          this.append(at, { ...record, key: key && Buffer.from(key), value: value && Buffer.from(value) });
+        return { kind: 'stored', baseOffset };
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
   #reader(): PartitionReader {
     return {
-      bounds: (at) => Promise.resolve({ start: this.startOf(at), end: this.log(at).length }),
+      bounds: async (at) => {
+        this.#assertReadable(at);
+        return { start: this.startOf(at), end: this.log(at).length };
+      },
       read: async (at, offset, maxWaitMs) => {
+        this.#assertReadable(at);
         if (offset < this.startOf(at)) throw new Error('OFFSET_OUT_OF_RANGE');
         if (offset >= this.log(at).length) {
           await new Promise<void>((resolve) => {
@@ -133,6 +162,11 @@ export class InMemoryKafka {
       },
       close: () => Promise.resolve(),
     };
+  }
+
+  #assertReadable(at: TopicPartition): void {
+    const fault = this.readFault?.(at);
+    if (fault) throw fault;
   }
 
   #producer(): Producer {

@@ -159,9 +159,16 @@ export class MemoryReplications implements ReplicationOperations {
     return this.put({ ...current, credentials_uri: `sealed:${replicationId}` }, replicationId);
   }
 
-  async explain(datamartId: string, replicationId: string, request: unknown): Promise<Readonly<object>> {
-    this.#find(datamartId, replicationId);
-    return { message: `asked for ${JSON.stringify(request)}`, remedy: null, replications: [], notes: [] };
+  async explain(
+    datamartId: string | null,
+    replicationId: string | null,
+    request: unknown,
+  ): Promise<Readonly<object>> {
+    if (replicationId !== null && !this.replications.has(replicationId))
+      throw new ApiError('not_found', 'Resource Not Found');
+    const about = `${replicationId ?? 'all'} of ${datamartId ?? 'whatever datamart'}`;
+    const message = `asked about ${about} for ${JSON.stringify(request)}`;
+    return { message, remedy: null, replications: [], notes: [] };
   }
 
   /** Those that change something, as `beforeWrite` gets them. */

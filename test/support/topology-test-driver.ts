@@ -19,6 +19,9 @@ export const MUTATIONS = 'datamart-mutations';
 export const CREDENTIALS = { topic: 'replication-credentials', partition: 0 };
 export const CONFIG = { topic: 'replication-config', partition: 0 };
 export const STATUS = { topic: 'replication-status', partition: 0 };
+export const REQUESTS = { topic: 'initial-sync-requests', partition: 0 };
+export const EXECUTIONS = { topic: 'initial-sync-executions', partition: 0 };
+export const SNAPSHOT = 'datamart-snapshot';
 export const DEAD_LETTERS = { topic: 'replication-dead-letters', partition: 0 };
 
 export const USER = '4700c85f-17e3-4304-aa7f-dc140173b08d';
@@ -50,9 +53,18 @@ interface DriverOptions {
   readonly sinks?: ScriptedSinks;
   readonly resolver?: CredentialsResolver;
   readonly startFrom?: 'earliest' | 'latest';
+  /** Default: it isn't kept. */
+  readonly hasSnapshot?: boolean;
   /** Default: every topic is there, the mutation topic with 4 partitions. */
   readonly checkTopics?: ConstructorParameters<typeof ReplicationApplication>[0]['checkTopics'];
+  /** Default: mutation and snapshot topic have 4 partitions. */
+  readonly partitionCounts?: ConstructorParameters<typeof ReplicationApplication>[0]['partitionCounts'];
 }
+
+const PARTITIONS = [
+  [MUTATIONS, 4],
+  [SNAPSHOT, 4],
+] as const;
 
 /** Runs the real application, tasks, lanes and table over Kafka and destinations in memory, with a clock that the test moves. */
 export class TopologyTestDriver {
@@ -92,6 +104,9 @@ export class TopologyTestDriver {
         replicationConfig: CONFIG.topic,
         replicationCredentials: CREDENTIALS.topic,
         replicationStatus: STATUS.topic,
+        initialSyncRequests: REQUESTS.topic,
+        initialSyncExecutions: EXECUTIONS.topic,
+        snapshots: [SNAPSHOT],
         deadLetters: DEAD_LETTERS.topic,
       },
       delivery: {
@@ -101,6 +116,8 @@ export class TopologyTestDriver {
         detachAfterMs: 30_000,
       },
       startFrom: options.startFrom ?? 'earliest',
+      snapshot: { topics: new Map([[MUTATIONS, SNAPSHOT]]), isKept: options.hasSnapshot ?? false },
+      initialSync: { windowMs: 168 * 3_600_000, maxRate: null },
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
@@ -119,6 +136,7 @@ export class TopologyTestDriver {
       checkTopics:
         options.checkTopics ??
         (() => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) })),
+      partitionCounts: options.partitionCounts ?? (() => Promise.resolve(new Map(PARTITIONS))),
       metrics: this.metrics,
       clock: {
         now: () => this.clock.now(),

@@ -50,15 +50,18 @@ beforeEach(() => {
   entries = [];
 });
 
-const configure = (id: string, fields?: Record<string, unknown>): void => letters.configure(id, fields);
+const configure = (id: string, fields?: Record<string, unknown> | null): void =>
+  letters.configure(id, fields);
 const bury = (n: number, burial?: Burial): void => letters.bury(n, burial);
 
 interface RunOptions extends Partial<DeadLettersRedriveOptions> {
   readonly signal?: AbortSignal;
+  readonly onOpened?: (opened: OpenedRedrive) => void;
 }
 
 async function redrive({
   signal = new AbortController().signal,
+  onOpened = () => undefined,
   ...given
 }: RunOptions = {}): Promise<Result> {
   const options: DeadLettersRedriveOptions = {
@@ -73,6 +76,7 @@ async function redrive({
   const [out, errors] = [new Output(), new Output()];
   const topics = await DeadLetterTopics.describe(TOPICS, letters.topicAdmin);
   await using opened = new OpenedRedrive(letters.parts, topics);
+  onOpened(opened);
   const ledger = await RedriveLedger.open({
     load: () => Promise.resolve([...entries]),
     append: async (entry) => {
@@ -250,6 +254,42 @@ test('a destination that never answers well is given up after five minutes', asy
   expect(letters.clock.now() - startedAt).toBeLessThan(360_000);
 });
 
+describe.each([
+  ['deleted', null, 'there is no such replication'],
+  ['paused', { status: 'PAUSED' }, 'the replication is PAUSED'],
+])('a replication that is %s while its destination is waited for', (_, fields, words) => {
+  test.each([true, false])('ends its part within a second (its destination is told: %s)', async (isTold) => {
+    configure('80');
+    configure('81');
+    for (const n of [1, 2]) bury(n, { replicationId: '80' });
+    bury(3, { replicationId: '81' });
+    let opened: OpenedRedrive | undefined;
+    let changedAt = Infinity;
+    sinks.script('80', () => failing('retriable'));
+    const { clock, parts } = letters;
+    const change = (): void => {
+      const previous = parts.replications.get('80');
+      configure('80', fields);
+      changedAt = clock.now();
+      // As the command does; the API's destinations aren't told.
+      if (isTold) void opened?.destinations.apply(previous ?? null, parts.replications.get('80') ?? null);
+    };
+    clock.schedule(100_500, change);
+
+    const { code, out } = await redrive({
+      onOpened: (each) => {
+        opened = each;
+      },
+    });
+
+    expect(clock.now() - changedAt).toBeLessThanOrEqual(2_000);
+    expect(out).toMatch(new RegExp(`2 +80 +left out: ${words}`));
+    expect(sinks.received('80')).toEqual([]);
+    expect(sinks.received('81')).toEqual([operation(3)]);
+    expect(code).toBe(0);
+  });
+});
+
 describe('without --force', () => {
   test('only what the snapshot still holds as the newest is sent', async () => {
     configure('80');
@@ -280,6 +320,24 @@ describe('without --force', () => {
     expect(sinks.received('80')).toEqual([]);
     expect(out).toContain('superseded');
     expect(code).toBe(0);
+  });
+
+  test('a newer mutation that comes during the backoff supersedes too', async () => {
+    configure('80');
+    bury(1, { replicationId: '80' });
+    letters.snapshot(1, 1);
+    let attempts = 0;
+    sinks.script('80', () => {
+      attempts += 1;
+      if (attempts > 1) return null;
+      letters.clock.schedule(1, () => letters.snapshot(1, 8));
+      return unavailable();
+    });
+
+    const { out } = await redrive({ isForced: false });
+
+    expect(sinks.received('80')).toEqual([]);
+    expect(out).toContain('superseded');
   });
 
   test('a snapshot without the header `source` is compared by its bytes', async () => {

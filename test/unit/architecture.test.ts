@@ -62,6 +62,7 @@ const PACKAGE_HOMES: PackageHomes = {
   '@google-cloud/pubsub': ['sinks/google-pubsub/', 'local/', 'bench/'],
   '@grpc/grpc-js': ['sinks/google-pubsub/', 'local/', 'bench/'],
   '@kafkajs/confluent-schema-registry': ['schemas/', 'local/'],
+  '@node-rs/crc32': ['streams/kafka/'],
   avsc: ['schemas/', 'local/', 'bench/'],
   commander: ['cli.ts', 'commands/'],
   convict: ['config/'],

@@ -539,8 +539,8 @@ const ROWS: readonly Row[] = [
     'unsupported_media_type',
   ],
   [
-    'an initial synchronization',
-    () => api.call('POST', '/v1/datamarts/1649/replication_job_executions'),
+    'the plan of an initial synchronization',
+    () => api.call('POST', '/v1/datamarts/1649/replication_job_executions/plan'),
     501,
     'not_implemented',
   ],
@@ -580,22 +580,20 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   write_not_confirmed: 'http.test.ts',
   too_many_replications: 'replications.test.ts',
   credentials_key_missing: 'credentials-upload.test.ts',
+  invalid_id: 'executions.test.ts',
+  invalid_replication_ids: '../../support/sync-cases.ts',
+  replication_not_active: '../../support/sync-cases.ts',
+  sync_too_soon: '../../support/sync-cases.ts',
+  no_active_replication: 'executions.test.ts',
+  sync_in_progress: 'executions.test.ts',
+  sync_already_running: 'executions.test.ts',
+  execution_ended: 'executions.test.ts',
+  snapshot_stale: 'executions.test.ts',
 };
 /** The explainer's own. */
 const OF_PORTS: readonly ApiErrorCode[] = ['invalid_mutation'];
 /** HTTP never asks for these: the path decides the fields. */
-const NOT_OVER_HTTP: readonly ApiErrorCode[] = ['invalid_id', 'invalid_datamart_id', 'invalid_created'];
-/** Nothing answers them before initial synchronizations are served. */
-const OF_INITIAL_SYNC: readonly ApiErrorCode[] = [
-  'invalid_replication_ids',
-  'sync_in_progress',
-  'sync_already_running',
-  'replication_not_active',
-  'no_active_replication',
-  'execution_ended',
-  'snapshot_stale',
-  'sync_too_soon',
-];
+const NOT_OVER_HTTP: readonly ApiErrorCode[] = ['invalid_datamart_id', 'invalid_created'];
 
 test('every code of the control topic is one of the API', () => {
   const ofTopicOnly = ['config_unparseable'];
@@ -614,7 +612,7 @@ test('every code that can be answered is among these, and documented for the cal
     return code;
   });
 
-  const covered = new Set([...answered, ...elsewhere, ...OF_PORTS, ...NOT_OVER_HTTP, ...OF_INITIAL_SYNC]);
+  const covered = new Set([...answered, ...elsewhere, ...OF_PORTS, ...NOT_OVER_HTTP]);
 
   expect([...covered].sort()).toEqual([...API_ERROR_CODES].sort());
   expect(await undocumentedRefusals(api)).toEqual([]);

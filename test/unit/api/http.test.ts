@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { openApiServer } from '../../../api/api-server.ts';
+import { CallSlots } from '../../../api/call-slots.ts';
 import { ListenError } from '../../../api/listen.ts';
 import {
   ApiUnderTest,
@@ -56,14 +57,8 @@ describe('what is not served', () => {
     });
   });
 
-  test.each([
-    ['GET', '/v1/datamarts/1649/replication_job_executions'],
-    ['POST', '/v1/datamarts/1649/replication_job_executions'],
-    ['POST', '/v1/datamarts/1649/replication_job_executions/plan'],
-    ['GET', '/v1/datamarts/1649/replication_job_executions/6f1c'],
-    ['DELETE', '/v1/datamarts/1649/replication_job_executions/6f1c'],
-  ])('%s %s is 501', async (method, path) => {
-    const { status, code } = await anApi().call(method, path);
+  test('a plan is 501', async () => {
+    const { status, code } = await anApi().call('POST', '/v1/datamarts/1649/replication_job_executions/plan');
 
     expect({ status, code }).toEqual({ status: 501, code: 'not_implemented' });
   });
@@ -142,6 +137,55 @@ describe('the rate of a token', () => {
     });
     expect(other.status).toBe(200);
     expect(later.filter(({ status }) => status === 200)).toHaveLength(20);
+  });
+});
+
+describe('calls that read the log', () => {
+  const explained = { topic: 'datamart-mutations', partition: 0, offset: '7' };
+
+  test('are answered two at a time for a token, and eight for all', async () => {
+    const slots = new CallSlots();
+    const ended = Promise.withResolvers<string>();
+    const held = ['acme', 'other', 'ops', 'a'].flatMap((token) => [
+      slots.run(token, () => ended.promise),
+      slots.run(token, () => ended.promise),
+    ]);
+    const one = (token: string) => slots.run(token, async () => token);
+
+    await expect(one('acme')).rejects.toMatchObject({ code: 'rate_limited' });
+    await expect(one('b')).rejects.toMatchObject({ code: 'not_ready' });
+    ended.resolve('answered');
+    expect(await Promise.all(held)).toEqual(Array(8).fill('answered'));
+    expect(await Promise.all(['acme', 'acme', 'b'].map(one))).toEqual(['acme', 'acme', 'b']);
+  });
+
+  test('wait for nobody: a token’s third is refused while two are at work, whatever becomes of them', async () => {
+    const reading = Promise.withResolvers<Readonly<object>>();
+    const bothAtWork = Promise.withResolvers<void>();
+    let asked = 0;
+    const explain = (): Promise<Readonly<object>> => {
+      asked += 1;
+      if (asked === 2) bothAtWork.resolve();
+      return reading.promise;
+    };
+    const api = anApi({ service: { explainer: { explain } } });
+    const ask = () => api.call('POST', `${REPLICATIONS}/80/explain`, { body: explained });
+    const held = [ask(), ask()];
+    await bothAtWork.promise;
+
+    expect(await ask()).toMatchObject({
+      status: 429,
+      code: 'rate_limited',
+      headers: { 'retry-after': '5' },
+    });
+    expect(await api.call('POST', `${REPLICATIONS}/80/dead_letters/redrive`)).toMatchObject({ status: 429 });
+    expect(await api.call('GET', `${REPLICATIONS}/80/dead_letters`, { token: 'ops' })).toMatchObject({
+      status: 200,
+    });
+    expect(await api.call('GET', `${REPLICATIONS}/80`)).toMatchObject({ status: 200 });
+    reading.reject(new Error('Kafka is away'));
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual([500, 500]);
+    expect(await api.call('GET', `${REPLICATIONS}/80/dead_letters`)).toMatchObject({ status: 200 });
   });
 });
 

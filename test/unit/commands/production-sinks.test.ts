@@ -1,14 +1,16 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { once } from 'node:events';
 import { mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { removeEmulatorVariables } from '../../../commands/emulator-variables.ts';
+import { removeClientVariables } from '../../../commands/client-variables.ts';
 import { openSinks } from '../../../commands/processor.ts';
 import { loadSettings } from '../../../config/load.ts';
 import type { Settings } from '../../../config/settings.ts';
+import { startFakePubSub } from '../../../local/fake-pubsub.ts';
+import { googlePubSubAdapter } from '../../../sinks/google-pubsub/google-pubsub-adapter.ts';
 import type { SinkAdapter } from '../../../sinks/sink.ts';
 import { checkDestination } from '../../../streams/destination-check.ts';
 import { aReplicationConfig } from '../../support/replication-config.ts';
@@ -19,6 +21,8 @@ import { silentLogger } from '../../support/silent-logger.ts';
 
 const never = new AbortController().signal;
 const LONG_AGO = new Date(1_000_000_000_000);
+const PRODUCTION = { allowEmulators: false };
+const EMULATED = { allowEmulators: true };
 
 /** Listens where nobody should come, or as a proxy that lets nobody through; keeps the first line of who came. */
 class Doorkeeper {
@@ -57,14 +61,9 @@ let proxy: Doorkeeper;
 let strangerAddress: string;
 let before: NodeJS.ProcessEnv;
 
-// A proxy that lets nobody through is what this is about: gRPC needn't tell of it.
-beforeAll(() => {
-  setLogVerbosity(logVerbosity.NONE);
-});
-
-afterAll(() => {
-  setLogVerbosity(logVerbosity.ERROR);
-});
+// A proxy that lets nobody through is what this is about: gRPC needn't tell of it, also not after the tests, when a channel
+// that is closed already makes the attempt that its backoff has planned.
+setLogVerbosity(logVerbosity.NONE);
 
 beforeEach(async () => {
   before = { ...process.env };
@@ -120,7 +119,7 @@ describe('Google Pub/Sub in production', () => {
 
   test.each([
     ['with the emulator’s variables', () => undefined],
-    ['with them removed, as start does', () => removeEmulatorVariables(process.env, silentLogger)],
+    ['with them removed, as start does', () => removeClientVariables(process.env, PRODUCTION, silentLogger)],
   ])('goes to Google alone and never by the machine’s own credentials, %s', async (_, prepare) => {
     prepare();
     const adapter = await adapterOf('GOOGLE_PUBSUB');
@@ -160,6 +159,31 @@ describe('Google Pub/Sub in production', () => {
       });
     },
   );
+});
+
+describe('Google Pub/Sub with an emulator', () => {
+  test('is asked without the machine’s own credentials, key file, metadata server or client certificate', async () => {
+    const emulator = await startFakePubSub();
+    emulator.createTopic('projects/acme/topics/users');
+    process.env.GOOGLE_API_USE_CLIENT_CERTIFICATE = 'true';
+    removeClientVariables(process.env, EMULATED, silentLogger);
+    const adapter = googlePubSubAdapter({ ...EMULATED, emulatorHost: emulator.address });
+    const topic = { project_id: 'acme', topic_id: 'users', credentials_uri: 'sealed:80' };
+
+    const report = await checkDestination(
+      adapter,
+      aReplicationConfig(adapter, topic),
+      aServiceAccountFile(),
+      never,
+    );
+
+    // A client that is to show a certificate runs a command for it, and fails where there is none.
+    expect(report).toMatchObject({ code: 'ok' });
+    expect([...proxy.seen, ...stranger.seen]).toEqual([]);
+    expect((await stat(machineKey)).atimeMs).toBe(LONG_AGO.getTime());
+    expect(process.env.PUBSUB_EMULATOR_HOST).toBe(strangerAddress);
+    await emulator.stop();
+  });
 });
 
 describe('Azure Event Hubs in production', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { parseDocuments, yamlText } from '../../../config/documents.ts';
+import { MAX_DOCUMENT_BYTES, parseDocuments, yamlText } from '../../../config/documents.ts';
 
 test.each([
   ['', []],
@@ -32,17 +32,43 @@ test.each([
   expect(() => parseDocuments(text, 'file.yaml')).not.toThrow('SECRET');
 });
 
-test('a small text that grows by its aliases is refused', () => {
-  const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
-  for (let i = 1; i < 10; i++)
-    lines.push(
-      `a${i}: &a${i} [${Array(9)
-        .fill(`*a${i - 1}`)
-        .join(', ')}]`,
-    );
-
-  expect(() => parseDocuments(lines.join('\n'), 'f')).toThrow('alias');
+test('an alias is what it refers to, a name that is a number its digits', () => {
+  expect(parseDocuments('a: &filters [x, {y: 1}]\nb: *filters\n1: c\n', 'f')).toEqual([
+    { a: ['x', { y: 1 }], b: ['x', { y: 1 }], 1: 'c' },
+  ]);
 });
+
+test.each([
+  ['aliases of aliases', grownBy((before) => `[${Array(9).fill(before).join(', ')}]`), 'values'],
+  [
+    'one long list again and again',
+    `a: &a [${Array(20_000).fill('x').join()}]\nb: [${Array(99).fill('*a').join()}]`,
+    'values',
+  ],
+  ['an alias within what it refers to', 'a: &a [*a]', 'deeper than 64 levels'],
+  ['lists in lists', `${'['.repeat(70)}${']'.repeat(70)}`, 'deeper than 64 levels'],
+  ['lists beyond the parser’s depth', '- '.repeat(5_000), 'RESOURCE_EXHAUSTION'],
+  ['names in names', `${'? '.repeat(500)}x`, 'a name that is no text'],
+  ['a name that is an alias', 'a: &a x\n*a : 1', 'a name that is no text'],
+  ['an alias from another document', 'a: &a x\n---\nb: *a', 'an alias of nothing'],
+  ['too long a text', `# ${'x'.repeat(MAX_DOCUMENT_BYTES)}`, 'longer than 4 MiB'],
+])('%s are refused, and soon', (_, text, expected) => {
+  expect(() => parseDocuments(text, 'f')).toThrow(expected);
+});
+
+test('sixty thousand names are no more work than they are long', () => {
+  const names = Array.from({ length: 60_000 }, (_, i) => `name${i}: 1`);
+
+  // Compared with each other, they would take longer than a test may.
+  expect(Object.keys(parseDocuments(names.join('\n'), 'f')[0] as object)).toHaveLength(60_000);
+});
+
+/** A text whose every line is made of what the line before stands for. */
+function grownBy(next: (before: string) => string): string {
+  const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x]'];
+  for (let i = 1; i < 10; i += 1) lines.push(`a${i}: &a${i} ${next(`*a${i - 1}`)}`);
+  return lines.join('\n');
+}
 
 test('what is written reads back the same, also texts that look like something else', () => {
   const texts = fc.oneof(

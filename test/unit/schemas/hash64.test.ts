@@ -2,14 +2,29 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Hash64 } from '../../../schemas/hash64.ts';
 
-const hashOf = (text: string): string => new Hash64().of(Buffer.from(text)).toString();
+const hashOf = (text: string, seed = 0): string => new Hash64(seed).of(Buffer.from(text)).toString();
 
-// The first half of what other implementations of MurmurHash3_x86_128 print for seed 0.
+// As mmh3, a binding of the reference implementation, prints the first half of hash128 (x86, seed 0).
 test.each([
   ['', '0000000000000000'],
-  ['I will not buy this record, it is scratched.', '9b5b7ba2ef3f7866'],
+  ['a', 'a794933c5556b01b'],
+  ['ab', '158451df25be3010'],
+  ['abc', '75cdc6d1a2b006a5'],
+  ['abcd', '96b6ccaa45afc62e'],
+  ['abcdefgh', 'aef41136adb11487'],
+  ['abcdefghijkl', '738503fef48224c0'],
+  ['abcdefghijklmno', 'ee6d1d694a1ad5ae'],
+  ['abcdefghijklmnop', '9fd2762790b91256'],
+  ['abcdefghijklmnopq', '0445a4d364515c6f'],
+  ['é😀', '5f651b6d43af443f'],
+  ['1649/UserSegment/4700c85f-17e3-4304-aa7f-dc140173b08d:12', 'eb56457cac417df9'],
 ])('is the first half of MurmurHash3_x86_128: %j', (text, hash) => {
   expect(hashOf(text)).toBe(hash);
+});
+
+test('is another with another seed', () => {
+  expect(hashOf('a', 1)).not.toBe(hashOf('a'));
+  expect(hashOf('a', 1)).toBe(hashOf('a', 1));
 });
 
 test('depends on the bytes of the range alone', () => {

@@ -239,6 +239,7 @@ describe('a replication that is deleted on another instance', () => {
             api.plane.apply('80', null);
             return api.plane.writeCredentials(id, record);
           },
+          writeSyncRequest: (id, record) => api.plane.writeSyncRequest(id, record),
         },
       },
     });

@@ -79,7 +79,7 @@ test('opens with the credentials that were sealed for its replication and datama
   expect(sealed.given).toEqual([SEALED_TEXT]);
 });
 
-test('what is open runs on when the key is gone; a new opening fails until the key is there again', async () => {
+test('row 54: what is open runs on when the key is gone; a new opening fails until the key is there again', async () => {
   const sealed = new Sealed();
   sealed.records.apply('80', aSealedRecord());
   sealed.records.apply('81', aSealedRecord({ replicationId: '81' }));

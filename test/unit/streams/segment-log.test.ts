@@ -12,7 +12,7 @@ const reader = (datamart: number) => ({
 });
 
 const aLog = () =>
-  new SegmentLog(1649, new JsonOperationEncoder(), 0, new SegmentPool(1_000_000, () => undefined));
+  new SegmentLog(1649, new JsonOperationEncoder(), 0, new SegmentPool(1_000_000, () => undefined), false);
 
 test('only replications of its datamart read a log', () => {
   expect(() => {

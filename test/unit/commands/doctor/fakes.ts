@@ -89,6 +89,7 @@ export function aView({
       verdict: { configOffset: 7, credentialsVersion: null, failure: null },
       since: NOW - 1_000,
       lostOffsets: 0,
+      deferredStatus: null,
       ...changes,
     };
     status.apply(`replication/${complete.replicationId}`, writeReplicationStatus(complete, NOW));

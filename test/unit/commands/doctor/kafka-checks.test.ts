@@ -4,7 +4,11 @@ import { Prerequisite } from '../../../../commands/doctor/check.ts';
 import { groupChecks, type GroupCheckOptions } from '../../../../commands/doctor/group.ts';
 import { rightsChecks } from '../../../../commands/doctor/rights.ts';
 import { topicChecks } from '../../../../commands/doctor/topics.ts';
-import type { BrokerAnswer, GroupDescription } from '../../../../streams/inspection-port.ts';
+import type {
+  BrokerAnswer,
+  GroupDescription,
+  TopicRightsProbe,
+} from '../../../../streams/inspection-port.ts';
 import { judgeVersions } from '../../../../streams/kafka/broker-probe.ts';
 import type { PartitionReader } from '../../../../streams/kafka-port.ts';
 import type { ExistingTopic, TopicAdmin } from '../../../../streams/topics/topic-admin-port.ts';
@@ -194,22 +198,66 @@ function readerOf(bounds: { readonly start: number; readonly end: number }, refu
 }
 
 describe('rights', () => {
-  const checked = (refused = '', describeGroup: () => Promise<GroupDescription> = async () => GROUP) =>
+  const checked = (
+    refused = '',
+    describeGroup: () => Promise<GroupDescription> = async () => GROUP,
+    changes: Partial<Parameters<typeof rightsChecks>[0]> = {},
+  ) =>
     findingsOf(
       rightsChecks({
         topics: names,
+        roles: ['replicate', 'api'],
+        writesSnapshot: true,
         groupId: 'g',
+        topicRights: rightsBut(),
         admin: {
           partitionCounts: async (topics) => new Map(topics.map((topic) => [topic, 1])),
           describeGroup,
         },
         reader: readerOf({ start: 0, end: 1 }, refused),
         reachable: found(BROKER),
+        ...changes,
       }),
     );
 
-  test('everything can be read; that nothing was written is said', async () => {
-    expect(outlines(await checked())).toEqual(['ok READ', 'ok group g', 'skipped WRITE']);
+  /** All rights, but for writing these. */
+  function rightsBut(...unwritable: readonly string[]): TopicRightsProbe {
+    return async (topics) =>
+      new Map(topics.map((topic) => [topic, { mayWrite: !unwritable.includes(topic) }]));
+  }
+
+  test('everything that is needed may be done', async () => {
+    const findings = await checked();
+
+    expect(outlines(findings)).toEqual(['ok READ', 'ok group g', 'ok WRITE']);
+    expect(findings[2]).toMatchObject({ message: 'each of 7 topics may be written' });
+  });
+
+  test.each([
+    [['replicate'], true, ['status', 's', 'dead']],
+    [['replicate'], false, ['status', 'dead']],
+    [['api'], true, ['config']],
+  ] as const)(
+    'topics that may not be written, where roles are %j and the snapshot is kept: %s',
+    async (roles, writesSnapshot, expected) => {
+      const topicRights = rightsBut('config', 'status', 's', 'dead', 'm');
+      const [, , ...findings] = await checked('', undefined, { roles, writesSnapshot, topicRights });
+
+      expect(findings.map(({ result, name }) => `${result} ${name}`).sort()).toEqual(
+        expected.map((topic) => `failed WRITE ${topic}`).sort(),
+      );
+      expect(findings[0]?.remedy).toContain('the right WRITE on');
+    },
+  );
+
+  test('a broker that doesn’t tell rights, and one without any of the topics', async () => {
+    const [, , untold] = await checked('', undefined, { topicRights: async () => null });
+    const [, , none] = await checked('', undefined, { topicRights: async () => new Map() });
+
+    expect([untold, none]).toMatchObject([
+      { result: 'skipped', message: expect.stringContaining('tells nobody’s rights') },
+      { result: 'skipped', message: 'none of the topics is there' },
+    ]);
   });
 
   test('a topic that may not be read', async () => {

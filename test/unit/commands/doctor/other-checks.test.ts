@@ -357,12 +357,20 @@ describe('tables', () => {
       missing<ReadonlyMap<string, string | null>>(''),
     ];
     const group = tableChecks({
-      topics: { replicationConfig: 'config', replicationStatus: 'status', replicationCredentials: 'none' },
+      topics: {
+        replicationConfig: 'config',
+        replicationStatus: 'status',
+        replicationCredentials: 'none',
+        initialSyncRequests: 'requests',
+        initialSyncExecutions: 'executions',
+      },
       admin: {
         partitionCounts: async () =>
           new Map([
             ['config', 1],
             ['status', 1],
+            ['requests', 1],
+            ['executions', 1],
           ]),
       },
       readView: async () => aView({ replications: { 80: {}, 81: { status: 'PAUSED' } } }),

@@ -234,6 +234,7 @@ describe('create', () => {
     [['credentials', '80', '--file', '-'], 'reads what is piped in'],
     [['explain', '80', '--partition', '3'], 'which mutation?'],
     [['apply', '-f', '/nowhere', '--yes'], '--file: reading /nowhere: no such file'],
+    [['apply', '-f', '/dev/zero', '--yes'], '--file: /dev/zero is larger than 4194304 bytes'],
   ])('%j is wrong usage: 2, and nothing is written', async (args, expected) => {
     replications.put({ type: 'FILE', path: 'a' }, '80');
     let code: number | undefined;
@@ -338,11 +339,11 @@ describe('changes', () => {
 
   test('explain asks for the record, or for the mutation itself', async () => {
     expect((await run(['explain', '80', '--partition', '3', '--offset', '7'])).out).toBe(
-      'asked for {"topic":"datamart-mutations","partition":3,"offset":"7"}\n',
+      'asked about 80 of whatever datamart for {"topic":"datamart-mutations","partition":3,"offset":"7"}\n',
     );
     const mutation = file('m.json', '{"datamart_id":1649,"op":"UPDATE"}');
-    expect((await run(['explain', '80', '--mutation', mutation])).out).toBe(
-      'asked for {"mutation":{"datamart_id":1649,"op":"UPDATE"}}\n',
+    expect((await run(['explain', '--datamart-id', '1649', '--mutation', mutation])).out).toBe(
+      'asked about all of 1649 for {"mutation":{"datamart_id":1649,"op":"UPDATE"}}\n',
     );
   });
 });

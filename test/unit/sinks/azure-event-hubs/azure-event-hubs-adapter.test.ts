@@ -140,6 +140,23 @@ describe('the sink of AZURE_EVENT_HUBS', () => {
     expect(fake.sendCount()).toBe(0);
   });
 
+  test('row 46: a token that the service finds expired is this machine’s clock, and no fault of the destination', async () => {
+    const sink = await open();
+    fake.faults.denyTokens(
+      1,
+      401,
+      'ExpiredToken: The token is expired. Expiration time: 11/24/2026 07:00:00',
+    );
+
+    expect((await sink.send(batchOf(1), noAbort)).failure).toMatchObject({
+      kind: 'retriable',
+      code: 'unauthenticated',
+      message: expect.stringContaining("this machine's clock is wrong"),
+      remedy: expect.stringContaining('NTP'),
+    });
+    expect(await sink.send(batchOf(1), noAbort)).toEqual({ delivered: 1, failure: null });
+  });
+
   test('is content with a hub that it may send to, and sends nothing to find out', async () => {
     const sink = await open();
 

@@ -84,7 +84,7 @@ describe('classifyError of Azure Event Hubs', () => {
     expect(failure).toMatchObject({ kind: 'fatal', code, remedy: expect.stringContaining(remedy) });
   });
 
-  test('says in plain words that the clock is wrong, and lets the destination off', () => {
+  test('row 46: says in plain words that the clock is wrong, and lets the destination off', () => {
     const refusal = messagingError('UnauthorizedError', 'ExpiredToken: The token is expired.');
 
     expect(classifyError(refusal, 'opening', 'users')).toMatchObject({

@@ -124,7 +124,7 @@ describe('classifyPubSubError', () => {
       `${TOKEN} invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.`,
     ),
     grpc(GRPC_STATUS.UNAUTHENTICATED, 'Token used too early'),
-  ])('says in plain words that the clock is wrong, and lets the destination off: %s', (error) => {
+  ])('row 46: says in plain words that the clock is wrong, and lets the destination off: %s', (error) => {
     expect(classify(error)).toMatchObject({
       kind: 'retriable',
       code: 'unauthenticated',

@@ -8,7 +8,7 @@ import { frameOf, messageIn, sendFramesUntouched } from '../../../../sinks/googl
 import { googlePubSubAdapter } from '../../../../sinks/google-pubsub/google-pubsub-adapter.ts';
 import type { OperationBatch, Sink } from '../../../../sinks/sink.ts';
 import { anOperationBatch, binaryOperation, bytesOf } from '../../../support/operation-batch.ts';
-import { aServiceAccountFile } from '../../../support/service-account.ts';
+import { aServiceAccountFile, RSA_PRIVATE_KEY } from '../../../support/service-account.ts';
 
 const { PublishRequest, PublishResponse } = protos.google.pubsub.v1;
 
@@ -30,6 +30,8 @@ describe('a channel', () => {
       servicePath: '127.0.0.1',
       port: 1,
       projectId: 'acme',
+      // Without any the client looks for the machine's.
+      credentials: { client_email: 'writer@acme.iam.gserviceaccount.com', private_key: RSA_PRIVATE_KEY },
       sslCreds: credentials.createInsecure(),
     });
     const stub: unknown = await publisher.initialize();

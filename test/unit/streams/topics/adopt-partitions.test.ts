@@ -2,10 +2,12 @@ import { expect, test } from '@jest/globals';
 import { encodeCommitMetadata, type OwnPosition } from '../../../../streams/commit-metadata.ts';
 import type { PartitionReader, Producer } from '../../../../streams/kafka-port.ts';
 import { PartitionPins } from '../../../../streams/partition-pins.ts';
+import { UnknownPartitionerError } from '../../../../streams/snapshot/snapshot-growth.ts';
 import { StatusWriter } from '../../../../streams/status-writer.ts';
 import {
   adoptPartitions,
   AdoptionRefusedError,
+  type AdoptionPorts,
   type GroupCommit,
   type GrownTopic,
   type OldPartition,
@@ -32,6 +34,7 @@ class Group {
     [1, commitAt(10)],
   ]);
   snapshotEnd = 0;
+  moveRows: AdoptionPorts['moveRows'] = null;
   failures = 0;
 
   adopt(topic = GROWN): Promise<boolean> {
@@ -64,8 +67,12 @@ class Group {
         return this.commits;
       },
     };
-    const ports = { admin, reader, pins: new PartitionPins(writer), groupId: 'g', clock: this.clock };
-    return adoptPartitions(topic, ports, this.stop.signal, (waitsFor) => this.waits.push(waitsFor));
+    const { clock, moveRows } = this;
+    const ports = { admin, reader, pins: new PartitionPins(writer), groupId: 'g', clock, moveRows };
+    return adoptPartitions(topic, ports, this.stop.signal, {
+      onWaiting: (waitsFor) => this.waits.push(waitsFor),
+      onMoving: () => undefined,
+    });
   }
 }
 
@@ -124,7 +131,7 @@ test('changes nothing when it is stopped', async () => {
   expect([group.grown, group.stored]).toEqual([[], []]);
 });
 
-test('refuses while the snapshot holds rows, and says what to do', async () => {
+test('refuses while a snapshot that others write holds rows, and says what to do', async () => {
   const group = new Group();
   group.snapshotEnd = 1;
   const adopted = group.adopt();
@@ -133,4 +140,34 @@ test('refuses while the snapshot holds rows, and says what to do', async () => {
   await expect(group.adopt({ ...GROWN, snapshotPartitions: 4 })).resolves.toBe(true);
   await expect(group.adopt({ ...GROWN, snapshot: null, snapshotPartitions: 0 })).resolves.toBe(true);
   expect(group.grown).toEqual([]);
+});
+
+test('the rows of its own snapshot move once it has grown, and before the partitions are worked on', async () => {
+  const group = new Group();
+  group.snapshotEnd = 1;
+  const order: string[] = [];
+  group.moveRows = async ({ topic, from, to }) => {
+    order.push(`${topic} ${from} ${to}`, ...group.grown, ...group.stored);
+    return 1;
+  };
+  await expect(group.adopt()).resolves.toBe(true);
+  expect(order).toEqual(['s 2 4', 's 4']);
+  expect(group.stored).toHaveLength(1);
+
+  // An adoption that was stopped in between goes on.
+  await expect(group.adopt({ ...GROWN, snapshotPartitions: 4 })).resolves.toBe(true);
+  expect(order.slice(2)).toEqual(['s 2 4', 's 4', ...group.stored.slice(0, 1)]);
+});
+
+test('adopts nothing when moving the rows is stopped, or can’t be done', async () => {
+  const group = new Group();
+  group.moveRows = async () => {
+    group.stop.abort();
+    return 0;
+  };
+  await expect(group.adopt()).resolves.toBe(false);
+  const other = new Group();
+  other.moveRows = () => Promise.reject(new UnknownPartitionerError('another partitioner'));
+  await expect(other.adopt()).rejects.toThrow(AdoptionRefusedError);
+  expect([...group.stored, ...other.stored]).toEqual([]);
 });

@@ -1,0 +1,116 @@
+import type { ExecutionResource } from '../../api/execution-resource.ts';
+import { safeWords } from '../safe-text.ts';
+import { textTable } from '../text-output.ts';
+import { timeText } from '../time-text.ts';
+
+const HELD_TEXT: Readonly<Record<string, string>> = {
+  budget: 'by its budget: `initial-sync start --id … --max-operations N` with a higher one goes on',
+  destination: 'by a destination that doesn’t take more for now',
+  live: 'by live operations, which come first',
+};
+const SHOWN_IDS = 5;
+
+/** One line an execution. */
+export function listText(executions: readonly ExecutionResource[]): string {
+  const rows = executions.map((execution) => [
+    execution.id,
+    execution.datamart_id ?? '-',
+    execution.error ? `${execution.status} ${execution.error.code}` : execution.status,
+    percentText(execution.progress),
+    idsText(execution.parameters.replication_ids),
+    operationsOf(execution),
+    timeText(execution.creation_date),
+    durationText(execution.duration ?? null),
+  ]);
+  return textTable(
+    ['id', 'datamart', 'status', 'progress', 'replications', 'operations', 'requested', 'took'],
+    rows,
+  );
+}
+
+/** Everything about one execution. */
+export function detailsText(execution: ExecutionResource): string {
+  const { id, datamart_id: datamartId, status, parameters, held, error, user_id: user } = execution;
+  const lines: readonly (readonly [string, string | null])[] = [
+    ['datamart', datamartId],
+    ['status', status],
+    ['requested', `${timeText(execution.creation_date)}${user === null ? '' : ` by ${user}`}`],
+    ['started', execution.start_date === undefined ? null : timeText(execution.start_date)],
+    ['took', execution.duration === undefined ? null : durationText(execution.duration)],
+    ['tasks', tasksText(execution)],
+    ['progress', percentText(execution.progress)],
+    ['budget', parameters.max_operations === null ? null : `${parameters.max_operations} operations`],
+    ['held', held === null ? null : (HELD_TEXT[held] ?? held)],
+    ['error', error && `${error.message} (${error.code})`],
+  ];
+  const shown = lines.flatMap(([title, text]) => (text === null ? [] : [[title, text] as const]));
+  const width = Math.max(...shown.map(([title]) => title.length));
+  return [
+    `initial synchronization ${id}\n`,
+    ...shown.map(([title, text]) => `  ${title.padEnd(width)}  ${safeWords(text)}\n`),
+    resultText(execution),
+    partitionsText(execution),
+  ].join('');
+}
+
+/** How many operations were sent, to all replications. */
+export function operationsOf({ result }: ExecutionResource): number {
+  let sum = 0;
+  for (const { documents } of Object.values(result.replications))
+    for (const count of Object.values(documents)) sum += count;
+  return sum;
+}
+
+export function percentText(progress: number): string {
+  return `${Math.floor(progress * 1_000) / 10} %`;
+}
+
+/** Whole seconds, minutes or hours: `52 s`, `4 min 10 s`, `3 h 5 min`. */
+export function durationText(ms: number | null): string {
+  if (ms === null) return '-';
+  const seconds = Math.round(ms / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+function tasksText({
+  num_tasks: all,
+  completed_tasks: done,
+  erroneous_tasks: failed,
+}: ExecutionResource): string {
+  return `${done} of ${all} done${failed > 0 ? `, ${failed} failed` : ''}`;
+}
+
+/** By replication, then by document type. */
+function resultText({ result }: ExecutionResource): string {
+  const rows = Object.entries(result.replications).flatMap(([id, part]) => {
+    const { outcome, documents, skipped_newer: newer, rejected } = part;
+    const sent = Object.values(documents).reduce((sum, count) => sum + count, 0);
+    return [
+      [id, outcome ?? 'going on', 'all', sent, newer, rejected],
+      ...Object.entries(documents).map(([type, count]) => ['', '', type, count]),
+    ];
+  });
+  if (rows.length === 0) return '';
+  return `\n${textTable(['replication', 'outcome', 'documents', 'sent', 'newer', 'rejected'], rows)}`;
+}
+
+function partitionsText({ tasks = [] }: ExecutionResource): string {
+  if (tasks.length === 0) return '';
+  const rows = tasks.map(({ topic, partition, status, offset, end_offset: end, held, error }) => [
+    topic,
+    partition,
+    status,
+    offset,
+    end,
+    held ?? (error === null ? '-' : safeWords(error)),
+  ]);
+  return `\n${textTable(['topic', 'partition', 'status', 'offset', 'end', 'held'], rows)}`;
+}
+
+function idsText(ids: readonly string[]): string {
+  const shown = ids.slice(0, SHOWN_IDS).join(', ');
+  return ids.length > SHOWN_IDS ? `${shown} and ${ids.length - SHOWN_IDS} more` : shown || '-';
+}

@@ -1,0 +1,58 @@
+import { sleep, type Clock } from '../clock.ts';
+import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+
+const READ_WAIT_MS = 100;
+
+/** Records that were to be read are gone: retention has passed them. */
+export class OffsetLostError extends Error {
+  override readonly name = 'OffsetLostError';
+}
+
+export interface ReadRange {
+  readonly reader: PartitionReader;
+  readonly clock: Clock;
+  readonly at: TopicPartition;
+  readonly from: number;
+  /** Beyond the last one; must have been in the log. */
+  readonly to: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Reads `[from, to)` record by record, waiting where `take` asks for it; compaction may have left holes. Resolves at the end, or when `signal` aborts.
+ * Rejects with `OffsetLostError` when the log begins behind what is to be read next, with what `take` threw, or because
+ * the log can't be read now.
+ */
+export async function readOn(
+  { reader, clock, at, from, to, signal }: ReadRange,
+  take: (record: ConsumedRecord) => Promise<void> | null,
+): Promise<void> {
+  for (let position = from; position < to && !signal.aborted;) {
+    const batch = await readAt(reader, at, position);
+    for (const record of batch.records) {
+      if (record.offset < position || record.offset >= to) continue;
+      const taking = take(record);
+      if (taking) await taking;
+      if (signal.aborted) return;
+    }
+    if (batch.nextOffset === position) await sleep(clock, READ_WAIT_MS, signal);
+    position = batch.nextOffset;
+  }
+}
+
+/** One read. Rejects with `OffsetLostError` when the log begins behind `position`. */
+export async function readAt(
+  reader: PartitionReader,
+  at: TopicPartition,
+  position: number,
+): Promise<ConsumedBatch> {
+  try {
+    return await reader.read(at, position, READ_WAIT_MS);
+  } catch (error) {
+    const { start } = await reader.bounds(at);
+    if (start <= position) throw error;
+    throw new OffsetLostError(`${at.topic}/${at.partition} begins at ${start}, ${position} is gone`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,252 @@
+import type { DatamartPlan } from '../../processors/datamart-plan.ts';
+import type { ReplicationTable } from '../../processors/replication-table.ts';
+import { Topology } from '../../processors/topology.ts';
+import { readDeletion } from '../../schemas/deleted-document.ts';
+import { DocumentKeyView } from '../../schemas/document-key-view.ts';
+import { USER_POINT_PARENT } from '../../schemas/document-type.ts';
+import type { MutationDecoder } from '../../schemas/mutation-decoder.ts';
+import { DELETE, MutationView, type DatamartKey } from '../../schemas/mutation.ts';
+import type { Clock } from '../clock.ts';
+import { FanOut, type FanOutContext } from '../fan-out.ts';
+import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import type { ReplayTurns } from '../replay-turns.ts';
+import type { SchemaLoader } from '../schema-loader.ts';
+import type { RowOrigin } from '../segment.ts';
+import { readAt } from './read-on.ts';
+import type { RowQueue } from './row-queue.ts';
+import type { SyncPart } from './sync-part.ts';
+
+/** A part that has this much before it takes part in no further read: two requests, so that it never waits for a read. */
+const BACKLOG_RECORDS = 2_000;
+const MOST_BACKLOG_BYTES = 4 * 1024 * 1024;
+const LEAST_BACKLOG_BYTES = 256 * 1024;
+/** Of rows that an upstream wrote without the header: older than every mutation. */
+const UNKNOWN_SOURCE = '00000-0-00000000000000000000';
+
+export interface RowReaderContext extends FanOutContext {
+  readonly table: ReplicationTable;
+  readonly decoder: MutationDecoder;
+  readonly schemas: SchemaLoader;
+  readonly reader: PartitionReader;
+  readonly turns: ReplayTurns;
+  readonly clock: Clock;
+}
+
+export interface RowReaderOptions {
+  readonly datamart: DatamartKey;
+  readonly isShortOfMemory: () => boolean;
+  /** What one part may hold, in bytes. */
+  readonly memoryShare: () => number;
+  /** Whether rows of this document are not to be sent, and its hash. */
+  readonly judge: (key: Buffer | null) => RowVerdict;
+  /** How far the part may be fed now, an offset. */
+  readonly limitOf: (part: SyncPart) => number;
+  /** How many operations may still be sent, by all parts together. */
+  readonly budget: () => number;
+}
+
+/**
+ * What is known of a row by its key.
+ * - `current`: nothing has happened to its document since.
+ * - `newer`: something has; the row is skipped, and counted.
+ * - `dead`: the document was deleted; only the tombstone itself is worth something.
+ * - `foreign`: of another datamart.
+ */
+export interface RowVerdict {
+  readonly kind: 'current' | 'newer' | 'dead' | 'foreign';
+  readonly high: number;
+  readonly low: number;
+}
+
+interface Group {
+  readonly from: number;
+  readonly to: number;
+  readonly parts: readonly SyncPart[];
+  readonly queues: readonly RowQueue[];
+}
+
+/**
+ * Reads a snapshot partition for the parts of a task and hands each the rows that its replication wants.
+ *
+ * Parts that stand at the same offset are read for together; the lowest one with room reads on first, so that those that
+ * are behind come up to the others.
+ */
+export class RowReader {
+  readonly #context: RowReaderContext;
+  readonly #at: TopicPartition;
+  readonly #options: RowReaderOptions;
+  readonly #topology: Topology;
+  readonly #fanOut: FanOut;
+  /** For replications that have missed deletions (PROTOCOL B7). */
+  readonly #deletions: FanOut;
+  readonly #key = new DocumentKeyView();
+  readonly #deletion = new MutationView();
+  /** Who is read for, and through which queues. */
+  #reading = new Map<string, SyncPart>();
+  #queues: readonly (RowQueue | null)[] = [];
+  #lastRead: ConsumedBatch | null = null;
+
+  constructor(context: RowReaderContext, at: TopicPartition, options: RowReaderOptions) {
+    this.#context = context;
+    this.#at = at;
+    this.#options = options;
+    this.#topology = new Topology(
+      context.decoder,
+      context.table,
+      (datamart) => datamart === options.datamart,
+    );
+    this.#fanOut = new FanOut(context, ({ id }) => this.#reading.get(id)?.queue ?? null, true);
+    const deletionsOf = (part: SyncPart | undefined): RowQueue | null =>
+      part?.needsDeletions ? part.queue : null;
+    this.#deletions = new FanOut(context, ({ id }) => deletionsOf(this.#reading.get(id)), true);
+  }
+
+  /**
+   * Reads once, for the lowest parts that have room, no further than `end`. Resolves with false when nobody could be fed.
+   * Rejects when the partition can't be read now.
+   */
+  async advance(parts: readonly SyncPart[], end: number, signal: AbortSignal): Promise<boolean> {
+    const group = this.#nextGroup(parts, end);
+    if (!group || this.#options.isShortOfMemory() || this.#options.budget() <= 0) return false;
+    const batch = await this.#read(group.from);
+    await this.#context.turns.next(signal);
+    if (signal.aborted || batch.nextOffset === group.from) return false;
+    const present = group.parts.filter((part, i) => this.#isPresent(part, group.queues[i], group.from));
+    if (present.length === 0) return false;
+    this.#readFor(present);
+    const reached = this.#dispatch(group, present, batch);
+    for (const { queue } of present) queue?.fed(reached);
+    for (const fanOut of [this.#fanOut, this.#deletions]) {
+      fanOut.sealTouched();
+      fanOut.pumpTouched(this.#context.clock.monotonic());
+    }
+    const isHalted = reached < Math.min(batch.nextOffset, group.to);
+    if (isHalted && this.#topology.schemaId >= 0)
+      await this.#context.schemas.load(this.#topology.schemaId, signal).catch(() => undefined);
+    return reached > group.from;
+  }
+
+  close(): void {
+    this.#reading = new Map();
+    this.#lastRead = null;
+    this.#fanOut.close();
+    this.#deletions.close();
+  }
+
+  /** What was read last serves again while there is something left of it: a rate may let pass a few rows at a time. */
+  async #read(from: number): Promise<ConsumedBatch> {
+    const last = this.#lastRead;
+    if (last && last.fetchedOffset <= from && from < last.nextOffset) return last;
+    this.#lastRead = null;
+    this.#lastRead = await readAt(this.#context.reader, this.#at, from);
+    return this.#lastRead;
+  }
+
+  /** Whether the part still stands where it was read for: whoever left meanwhile is read for on its own. */
+  #isPresent(part: SyncPart, queue: RowQueue | undefined, from: number): boolean {
+    return queue !== undefined && part.queue === queue && !queue.isGivenUp && queue.fedTo === from;
+  }
+
+  #nextGroup(parts: readonly SyncPart[], end: number): Group | null {
+    const open = parts.flatMap((part) =>
+      part.queue && part.queue.fedTo < end ? [{ part, queue: part.queue }] : [],
+    );
+    const offsets = [...new Set(open.map(({ queue }) => queue.fedTo))].sort((a, b) => a - b);
+    for (const [i, from] of offsets.entries()) {
+      const ready = open.filter(({ part, queue }) => queue.fedTo === from && this.#hasRoom(part, queue));
+      if (ready.length === 0) continue;
+      return {
+        from,
+        to: offsets[i + 1] ?? end,
+        parts: ready.map(({ part }) => part),
+        queues: ready.map(({ queue }) => queue),
+      };
+    }
+    return null;
+  }
+
+  #hasRoom(part: SyncPart, queue: RowQueue): boolean {
+    const share = Math.min(MOST_BACKLOG_BYTES, Math.max(LEAST_BACKLOG_BYTES, this.#options.memoryShare()));
+    return (
+      queue.fedTo < this.#options.limitOf(part) &&
+      part.rate.allows(this.#context.clock.monotonic()) &&
+      queue.pending < BACKLOG_RECORDS &&
+      queue.heldBytes < share
+    );
+  }
+
+  /** The logs follow when others are read for than before, or through other queues. */
+  #readFor(parts: readonly SyncPart[]): void {
+    const queues = parts.map(({ queue }) => queue);
+    const isSame =
+      queues.length === this.#queues.length && queues.every((queue, i) => queue === this.#queues[i]);
+    if (isSame) return;
+    this.#queues = queues;
+    this.#reading = new Map(parts.map((part) => [part.replicationId, part]));
+    for (const fanOut of [this.#fanOut, this.#deletions]) fanOut.refresh(this.#options.datamart);
+  }
+
+  /** Returns where it stopped: at the group's end, or at a row that must wait. */
+  #dispatch(group: Group, parts: readonly SyncPart[], batch: ConsumedBatch): number {
+    const end = Math.min(batch.nextOffset, group.to);
+    const arrival = this.#context.clock.monotonic();
+    let budget = this.#options.budget();
+    for (const record of batch.records) {
+      if (record.offset < group.from) continue;
+      if (record.offset >= end) break;
+      if (this.#options.isShortOfMemory()) return record.offset;
+      const verdict = this.#options.judge(record.key);
+      const row = this.#rowOf(record, verdict);
+      if (row === null) continue;
+      if (row === 'schema_needed') return record.offset;
+      const { mutation, plan, fanOut } = row;
+      const wanting = parts.filter(
+        (part) => part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions),
+      );
+      if (verdict.kind === 'newer') {
+        for (const part of wanting) part.skipped(1);
+        continue;
+      }
+      if (wanting.length > budget || wanting.some(({ rate }) => !rate.allows(arrival))) return record.offset;
+      budget -= wanting.length;
+      for (const { rate } of wanting) rate.take();
+      fanOut.append(mutation, plan, originOf(record, verdict, arrival));
+    }
+    return end;
+  }
+
+  /** The operation that a record of the snapshot stands for; null: none. */
+  #rowOf(record: ConsumedRecord, { kind }: RowVerdict): Row | 'schema_needed' | null {
+    const { key, value, timestamp, headers } = record;
+    if (kind === 'foreign') return null;
+    if (value === null) {
+      // A document that the snapshot couldn't hold is not deleted.
+      if (kind !== 'dead' || headers.omitted !== undefined || !key || !this.#key.read(key)) return null;
+      if (!readDeletion(this.#key, timestamp, this.#deletion)) return null;
+      const plan = this.#context.table.plan(this.#deletion.datamart);
+      return { mutation: this.#deletion, plan, fanOut: this.#deletions };
+    }
+    if (kind === 'dead') return null;
+    const status = this.#topology.process(value);
+    if (status === 'schema_needed') return status;
+    const { mutation, plan } = this.#topology;
+    const isDeletion = mutation.op === DELETE && mutation.docType !== USER_POINT_PARENT;
+    return status === 'ok' && !isDeletion ? { mutation, plan, fanOut: this.#fanOut } : null;
+  }
+}
+
+interface Row {
+  readonly mutation: MutationView;
+  readonly plan: DatamartPlan;
+  readonly fanOut: FanOut;
+}
+
+function originOf(
+  { offset, timestamp, headers }: ConsumedRecord,
+  { high, low }: RowVerdict,
+  arrival: number,
+): RowOrigin {
+  const { source } = headers;
+  const messageId = Buffer.isBuffer(source) ? source.toString('latin1') : UNKNOWN_SOURCE;
+  return { offset, timestamp, arrival, high, low, messageId };
+}

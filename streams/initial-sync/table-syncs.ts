@@ -1,0 +1,48 @@
+import { partitionName, taskKey } from '../../processors/initial-sync/execution-keys.ts';
+import type { ExecutionTable } from '../../processors/initial-sync/execution-table.ts';
+import { writeTask } from '../../processors/initial-sync/task-record.ts';
+import { datamartKey } from '../../schemas/mutation.ts';
+import type { Clock } from '../clock.ts';
+import type { TopicPartition } from '../kafka-port.ts';
+import type { StatusWriter } from '../status-writer.ts';
+import type { SyncExecution, SyncPort, TaskReport } from './sync-port.ts';
+
+export interface TableSyncsOptions {
+  readonly executions: ExecutionTable;
+  /** Of `initial-sync-executions`. */
+  readonly writer: StatusWriter;
+  readonly clock: Clock;
+  /** Names this instance in what it reports. */
+  readonly instance: string;
+}
+
+/** Answers the tasks of initial synchronizations from the table of executions, and stores what they report. */
+export class TableSyncs implements SyncPort {
+  readonly #options: TableSyncsOptions;
+
+  constructor(options: TableSyncsOptions) {
+    this.#options = options;
+  }
+
+  *running(): Generator<SyncExecution> {
+    for (const { id, datamartId, status, replicationIds, numTasks } of this.#options.executions.unended()) {
+      if (status === 'RUNNING' && datamartId !== null)
+        yield { id, datamart: datamartKey(datamartId), replicationIds, taskCount: numTasks };
+    }
+  }
+
+  allowanceOf(executionId: string, partition: TopicPartition): number | null {
+    const allowances = this.#options.executions.get(executionId)?.allowances ?? null;
+    return allowances && (allowances.get(partitionName(partition)) ?? 0);
+  }
+
+  taskOf(executionId: string, partition: TopicPartition): TaskReport | null {
+    return this.#options.executions.task(executionId, partition);
+  }
+
+  store(report: TaskReport): Promise<boolean> {
+    const { writer, clock, instance } = this.#options;
+    const record = writeTask({ ...report, owner: instance, updatedAt: clock.now() });
+    return writer.write(taskKey(report.executionId, report.at), record);
+  }
+}

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  ResourcePatternTypes,
+  type AclEntry,
+} from 'kafkajs';
+import { EventEmitter } from 'node:events';
+import { runCli } from '../../cli.ts';
+import { OwnKafka } from '../fault/own-kafka.ts';
+import { kafkaClient } from '../support/kafka.ts';
+import { Deployment } from '../support/processor-process.ts';
+import { RecordedOutput } from '../support/recorded-output.ts';
+
+/* What `doctor` tells of rights, on a Kafka that keeps them. */
+
+jest.setTimeout(120_000);
+
+let kafka: OwnKafka;
+let deployment: Deployment;
+
+interface Report {
+  readonly checks: readonly {
+    readonly group: string;
+    readonly name: string;
+    readonly result: string;
+    readonly remedy: string | null;
+  }[];
+}
+
+beforeAll(async () => {
+  kafka = await OwnKafka.start({
+    properties: {
+      'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+      'allow.everyone.if.no.acl.found': 'true',
+    },
+  });
+  deployment = await Deployment.create({ brokers: kafka.brokers });
+});
+
+afterAll(async () => {
+  await deployment?.[Symbol.asyncDispose]();
+  await kafka?.[Symbol.asyncDispose]();
+});
+
+async function rightsTold(): Promise<Report['checks']> {
+  const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
+  await runCli({
+    args: ['doctor', '--json'],
+    env: { ...deployment.settings },
+    stdout,
+    stderr,
+    signals: new EventEmitter(),
+    exit: () => undefined,
+  });
+  return (JSON.parse(stdout.text) as Report).checks.filter(({ group }) => group === 'rights');
+}
+
+test('a topic that may not be written, and one that may not be read, are told with the right that is missing', async () => {
+  const { replicationStatus, deadLetters } = deployment.topics;
+  const admin = kafkaClient(kafka.brokers).admin();
+  const entry = (resourceName: string, operation: AclOperationTypes): AclEntry => ({
+    resourceType: AclResourceTypes.TOPIC,
+    resourceName,
+    resourcePatternType: ResourcePatternTypes.LITERAL,
+    principal: 'User:ANONYMOUS',
+    host: '*',
+    operation,
+    permissionType: AclPermissionTypes.ALLOW,
+  });
+
+  const before = await rightsTold();
+  // An entry of any kind ends the permission of all that have none.
+  await admin.connect();
+  await admin.createAcls({
+    acl: [entry(replicationStatus, AclOperationTypes.READ), entry(deadLetters, AclOperationTypes.WRITE)],
+  });
+  await admin.disconnect();
+  const after = await rightsTold();
+
+  expect(before.map(({ result, name }) => `${result} ${name}`)).toEqual([
+    'ok READ',
+    `ok group ${deployment.groupId}`,
+    'ok WRITE',
+  ]);
+  expect(after.filter(({ result }) => result === 'failed')).toMatchObject([
+    { name: `READ ${deadLetters}`, remedy: expect.stringContaining('READ') },
+    {
+      name: `WRITE ${replicationStatus}`,
+      remedy: `give the principal the right WRITE on ${replicationStatus}`,
+    },
+  ]);
+});

@@ -1,0 +1,40 @@
+import { expect, test } from '@jest/globals';
+import {
+  formatMutationSource,
+  isNewerSource,
+  parseMutationSource,
+} from '../../../schemas/mutation-source.ts';
+
+const source = (partitionCount: number, partition: number, offset: number) => ({
+  partitionCount,
+  partition,
+  offset,
+});
+
+test('is written as the contract says, and read back', () => {
+  const text = formatMutationSource(source(8, 3, 123_456));
+
+  expect(text).toBe('00008-3-00000000000000123456');
+  expect(parseMutationSource(text)).toEqual(source(8, 3, 123_456));
+});
+
+test.each(['', '8-3-1', '00008-3-123456', '00008-3-00000000000000123456 ', '00008-3-99999999999999999999'])(
+  'is not read from %j',
+  (text) => {
+    expect(parseMutationSource(text)).toBeNull();
+  },
+);
+
+test('of one document the greater text is the newer mutation, also after the topic got more partitions', () => {
+  const inOrder = [
+    source(8, 3, 9),
+    source(8, 3, 10),
+    source(16, 3, 11),
+    source(32, 19, 2),
+    source(32, 19, 1_000),
+  ];
+
+  for (const [i, a] of inOrder.entries())
+    for (const [j, b] of inOrder.entries()) expect(isNewerSource(a, b)).toBe(i > j);
+  expect(inOrder.map(formatMutationSource)).toEqual(inOrder.map(formatMutationSource).sort());
+});
