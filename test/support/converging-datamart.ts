@@ -155,8 +155,9 @@ export class ConvergingDatamart implements AsyncDisposable {
     );
   }
 
-  async launch(id: string): Promise<void> {
-    const request = { id, datamart_id: DATAMART_ID };
+  /** Writes a request of an initial synchronization, with these fields. */
+  async launch(id: string, fields: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const request = { id, datamart_id: DATAMART_ID, ...fields };
     const { initialSyncRequests } = this.deployment.topics;
     await produce(
       initialSyncRequests,
