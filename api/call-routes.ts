@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
+import { isJsonObject } from '../schemas/json-object.ts';
 import type { Logger } from '../streams/logger.ts';
 import { urlOf, type ApiCall, type CallAnswer } from './api-call.ts';
 import { ApiError, notFound } from './api-error.ts';
@@ -106,7 +107,6 @@ function audit(
 ): void {
   const { datamartId, id } = idsOf(request);
   const { body } = request;
-  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body);
   logger.info(
     {
       audit: change,
@@ -116,7 +116,7 @@ function audit(
       replication_id: createdId ?? id,
       address: request.ip,
       // The call took them, so they are names that it knows.
-      ...(isObject ? { fields: Object.keys(body) } : {}),
+      ...(isJsonObject(body) ? { fields: Object.keys(body) } : {}),
     },
     `${principal.name} ${change}`,
   );

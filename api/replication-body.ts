@@ -22,7 +22,7 @@ export function newRecordOf(
   const { id, datamart_id: givenDatamart, ...rest } = fieldsOf(body);
   const given = without(rest, 'observed');
   assertDatamart(givenDatamart, datamartId);
-  assertNoIncarnation(given);
+  assertOnlyResource(given);
   const type = given.type ?? null;
   if (caller.role !== 'operator' && typeof type === 'string' && replications.rules.types.has(type))
     assertCustomerType(type);
@@ -63,7 +63,7 @@ export function changedRecordOf(config: ReplicationConfig, body: unknown, caller
   if (id !== undefined && idText(id) !== config.id)
     throw new ApiError('config_key_mismatch', 'id differs from the id in the path', { field: 'id' });
   assertDatamart(datamartId, config.datamartId);
-  assertNoIncarnation(given);
+  assertOnlyResource(given);
   if (caller.role !== 'operator' && given.credentials_uri !== undefined) {
     if (given.credentials_uri !== config.credentialsUri) throw foreignCredentials();
   }
@@ -137,10 +137,14 @@ function without(fields: Fields, ...names: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(fields).filter(([field]) => !names.includes(field)));
 }
 
-/** `created` makes a replication another one under the same id; only whoever creates it sets it. */
-function assertNoIncarnation(given: Fields): void {
-  if (!('created' in given)) return;
-  throw new ApiError('unknown_field', 'created is not a field of a replication', { field: 'created' });
+/**
+ * Fields of the record alone: `created` makes a replication another one under the same id, and only whoever creates it
+ * sets it; `v` is the record's form.
+ */
+function assertOnlyResource(given: Fields): void {
+  const field = ['created', 'v'].find((name) => Object.hasOwn(given, name));
+  if (field === undefined) return;
+  throw new ApiError('unknown_field', `${field} is not a field of a replication`, { field });
 }
 
 /** An id's text; numbers are taken for ids. Null when it is neither. */

@@ -1,5 +1,5 @@
 import { ConfigError } from '../config/config-error.ts';
-import { readProblem } from './input-file.ts';
+import { readProblem } from '../config/read-problem.ts';
 
 /** Where an API is and who asks it. */
 export interface ApiAccess {

@@ -8,6 +8,7 @@ import type {
 } from '../api/replication-operations.ts';
 import type { ReplicationResource } from '../api/replication-resource.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { isJsonObject } from '../schemas/json-object.ts';
 import { ApiConnectionError, type ApiAnswer, type ApiConnection } from './api-connection.ts';
 
 /**
@@ -84,7 +85,7 @@ export class ApiReplications implements ReplicationOperations {
       throw new ConfigError(['which replication? with --api, its id and --datamart-id are needed']);
     const path = `${pathOf(datamartId, replicationId)}/explain`;
     const { body } = await this.#connection.call({ method: 'POST', path, body: request });
-    if (!isObject(body.data)) throw unexpected();
+    if (!isJsonObject(body.data)) throw unexpected();
     return body.data;
   }
 }
@@ -103,15 +104,11 @@ function versioned({ body, etag }: ApiAnswer): Versioned<ReplicationResource> {
 
 /** Checks what the commands rely on; the rest is shown as it is. */
 function resourceOf(data: unknown): ReplicationResource {
-  if (!isObject(data)) throw unexpected();
+  if (!isJsonObject(data)) throw unexpected();
   const { id, datamart_id, name, type, status, observed } = data;
   const texts: readonly unknown[] = [id, datamart_id, name, type, status];
-  if (texts.some((text) => typeof text !== 'string') || !isObject(observed)) throw unexpected();
+  if (texts.some((text) => typeof text !== 'string') || !isJsonObject(observed)) throw unexpected();
   return data as unknown as ReplicationResource;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unexpected(): ApiConnectionError {

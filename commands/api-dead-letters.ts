@@ -1,3 +1,4 @@
+import { isJsonObject } from '../schemas/json-object.ts';
 import type { DeadLetterFilter } from '../streams/redrive/stored-dead-letter.ts';
 import { ApiConnectionError, type ApiConnection } from './api-connection.ts';
 import { DONE, FAILED } from './cli-process.ts';
@@ -111,7 +112,8 @@ async function redrive(
   };
   const path = `${pathOf(whose)}/redrive`;
   const { data } = (await connection.call({ method: 'POST', path, body })).body;
-  if (!isObject(data) || typeof data.complete !== 'boolean' || !isObject(data.results)) throw unexpected();
+  if (!isJsonObject(data) || typeof data.complete !== 'boolean' || !isJsonObject(data.results))
+    throw unexpected();
   const results = Object.entries(data.results).filter(
     (entry): entry is [string, number] => Number(entry[1]) > 0,
   );
@@ -160,7 +162,7 @@ function pathOf({
 
 /** Checks what is shown, and makes its texts safe: they came from records. */
 function rowOf(letter: unknown): DeadLetterRow {
-  if (!isObject(letter)) throw unexpected();
+  if (!isJsonObject(letter)) throw unexpected();
   const { time, partition, dead_letter_partition: ownPartition, schema_id: schemaId } = letter;
   if (typeof time !== 'number' || !Number.isFinite(new Date(time).getTime())) throw unexpected();
   if (typeof partition !== 'number' || typeof ownPartition !== 'number') throw unexpected();
@@ -181,10 +183,6 @@ function rowOf(letter: unknown): DeadLetterRow {
     dead_letter_partition: ownPartition,
     dead_letter_offset: text(letter.dead_letter_offset),
   };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unexpected(): ApiConnectionError {

@@ -3,6 +3,7 @@ import type { ExecutionOperations, ExecutionPageRequest } from '../api/execution
 import type { ExecutionResource } from '../api/execution-resource.ts';
 import type { Page } from '../api/replication-operations.ts';
 import { ConfigError } from '../config/config-error.ts';
+import { isJsonObject } from '../schemas/json-object.ts';
 import { ApiConnectionError, type ApiConnection } from './api-connection.ts';
 
 /**
@@ -60,20 +61,16 @@ function pathOf(datamartId: string, executionId?: string): string {
 
 /** Checks what the commands rely on; the rest is shown as it is. */
 function resourceOf(data: unknown): ExecutionResource {
-  if (!isObject(data)) throw unexpected();
+  if (!isJsonObject(data)) throw unexpected();
   const { id, status, progress, parameters, result } = data;
   const isWhole =
     typeof id === 'string' &&
     typeof status === 'string' &&
     typeof progress === 'number' &&
-    isObject(parameters) &&
-    isObject(result);
+    isJsonObject(parameters) &&
+    isJsonObject(result);
   if (!isWhole) throw unexpected();
   return data as unknown as ExecutionResource;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function unexpected(): ApiConnectionError {

@@ -1,20 +1,17 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Readiness } from '../api/ops-server.ts';
 import type { Settings } from '../config/settings.ts';
 import { CredentialsTable } from '../processors/credentials-table.ts';
 import type { SchemaCache } from '../schemas/schema-cache.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
 import type { ApplicationState, Unfinished } from '../streams/application.ts';
-import { FatalStreamsError } from '../streams/errors.ts';
+import { systemClock } from '../streams/clock.ts';
 import type { Logger } from '../streams/logger.ts';
 import { EngineMetrics } from '../streams/metrics.ts';
+import { awaitTopics } from '../streams/topics/awaited-topics.ts';
 import { FollowedTables } from './control-tables.ts';
 import { readOnlyPositions } from './control-view.ts';
 import type { Instance } from './instance.ts';
 import { checkOwnTopics, openSchemas, openSinks, openTable, type ProcessorEnvironment } from './processor.ts';
-
-const TOPIC_CHECK_MS = 30_000;
-const UNREACHABLE_CHECK_MS = 5_000;
 
 /** An instance with the role `api` alone: it follows the tables, and takes no part in the group. */
 export class ApiInstance implements Instance {
@@ -75,7 +72,15 @@ export class ApiInstance implements Instance {
 
   async start(): Promise<void> {
     const { signal } = this.#stopping;
-    await this.#waitForTopics();
+    await awaitTopics({
+      check: () => checkOwnTopics(this.#settings, this.#logger, null),
+      onMissing: (missing) => {
+        this.#missing = missing;
+      },
+      clock: systemClock,
+      logger: this.#logger,
+      signal,
+    });
     this.#missing = ['tables'];
     await this.#followed.start(signal);
     this.#missing = [];
@@ -97,28 +102,5 @@ export class ApiInstance implements Instance {
     await this.#followed[Symbol.asyncDispose]();
     await this.schemas.close();
     this.#state = 'NOT_RUNNING';
-  }
-
-  async #waitForTopics(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      let waitMs = TOPIC_CHECK_MS;
-      try {
-        const { missing } = await checkOwnTopics(this.#settings, this.#logger, null);
-        if (missing.length === 0) return;
-        this.#missing = missing.map((topic) => `topic:${topic}`);
-        this.#logger.warn(
-          { missing },
-          'topics are missing; create them with `datamart-replication topics create`',
-        );
-      } catch (error) {
-        if (error instanceof FatalStreamsError) throw error;
-        this.#missing = ['kafka'];
-        waitMs = UNREACHABLE_CHECK_MS;
-        this.#logger.warn({ error }, 'Kafka can’t be reached yet; trying again');
-      }
-      await delay(waitMs, undefined, { signal }).catch(() => undefined);
-    }
-    throw new FatalStreamsError('stopped before the topics were there');
   }
 }

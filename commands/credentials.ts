@@ -12,6 +12,7 @@ import {
   type CredentialsRotateOptions,
   type CredentialsRotatePorts,
 } from './credentials-rotate.ts';
+import { MissingTopicError } from './required-topics.ts';
 
 /** `credentials rotate` on the settings' Kafka. Throws a `ConfigError` when CREDENTIALS_KEY isn't set. */
 export async function rotateCredentials(
@@ -52,10 +53,7 @@ async function requireTopic(topic: string, settings: Settings, logger: Logger): 
   const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
     const [existing] = await admin.describeTopics([topic]);
-    if (existing === undefined) {
-      const remedy = '`topics create` makes it, TOPICS_REPLICATION_CREDENTIALS names another';
-      throw new Error(`topic ${topic} isn't there; ${remedy}`);
-    }
+    if (existing === undefined) throw new MissingTopicError(topic);
     if (existing.partitions !== 1)
       throw new Error(`topic ${topic} has ${existing.partitions} partitions; its records need exactly 1`);
   } finally {

@@ -21,10 +21,11 @@ import {
   type StoredDeadLetter,
 } from '../streams/redrive/stored-dead-letter.ts';
 import type { TopicAdmin } from '../streams/topics/topic-admin-port.ts';
-import { DeadLetterTopics, MissingTopicError } from './dead-letter-topics.ts';
+import { DeadLetterTopics } from './dead-letter-topics.ts';
 import { deadLetterRow } from './dead-letters-table.ts';
 import { OpenedRedrive, type RedriveParts } from './opened-redrive.ts';
 import { defaultLedgerPath, LedgerFile, LedgerInUseError } from './redrive-ledger-file.ts';
+import { MissingTopicError } from './required-topics.ts';
 
 export interface DeadLetterOperationsContext extends RedriveParts {
   readonly settings: Pick<Settings, 'topics'>;

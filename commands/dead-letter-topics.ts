@@ -2,15 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Settings } from '../config/settings.ts';
 import { controlTopicsOf } from '../streams/control-tables.ts';
 import type { ExistingTopic, TopicAdmin } from '../streams/topics/topic-admin-port.ts';
-
-/** A topic that is needed isn't there. */
-export class MissingTopicError extends Error {
-  override readonly name = 'MissingTopicError';
-
-  constructor(topic: string) {
-    super(`topic ${topic} isn't there; \`topics create\` makes it, TOPICS_* name another`);
-  }
-}
+import { assertTopics, MissingTopicError } from './required-topics.ts';
 
 /** What the cluster has of the topics that dead letters come from, lie in, and are compared with. */
 export class DeadLetterTopics {
@@ -72,9 +64,8 @@ export class DeadLetterTopics {
     return this.#existing.get(topic)?.partitions ?? 0;
   }
 
-  /** Reading a topic that isn't there would be tried for minutes. Throws a `MissingTopicError`. */
+  /** Throws a `MissingTopicError`. */
   assertControlTopics(): void {
-    const missing = controlTopicsOf(this.#settings).find((topic) => !this.#existing.has(topic));
-    if (missing !== undefined) throw new MissingTopicError(missing);
+    assertTopics(controlTopicsOf(this.#settings), this.#existing);
   }
 }

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { ConfigError } from '../config/config-error.ts';
+import { readProblem } from '../config/read-problem.ts';
 import type { AnswerSource } from './confirmation.ts';
 
 export interface InputFile {
@@ -9,12 +10,6 @@ export interface InputFile {
   readonly flag: string;
   readonly maxBytes: number;
 }
-
-const READ_PROBLEMS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
-};
 
 /** Reads a file that a flag names. Throws a ConfigError when it can't be read or is too large; never shows a byte. */
 export async function readInputFile(
@@ -32,12 +27,6 @@ export async function readInputFile(
     if (error instanceof ConfigError) throw error;
     throw new ConfigError([`${flag}: reading ${path}: ${readProblem(error)}`]);
   }
-}
-
-/** Why a file can't be read, in words. */
-export function readProblem(error: unknown): string {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
-  return typeof code === 'string' ? (READ_PROBLEMS[code] ?? code) : "it can't be read";
 }
 
 function piped(stdin: AnswerSource | undefined, flag: string): AnswerSource {

@@ -15,6 +15,7 @@ import {
   type PartitionsAdoptPorts,
 } from './partitions-adopt.ts';
 import { openSinks, openTable } from './processor.ts';
+import { assertTopics } from './required-topics.ts';
 
 /** `partitions adopt` on the settings' Kafka. */
 export async function adoptAddedPartitions(
@@ -54,9 +55,7 @@ export async function adoptAddedPartitions(
       (topic) => [topic.name, topic],
     ),
   );
-  for (const topic of [...mutations, replicationConfig, replicationStatus])
-    if (!existing.has(topic))
-      throw new Error(`topic ${topic} isn't there; \`topics create\` makes it, TOPICS_* name another`);
+  assertTopics([...mutations, replicationConfig, replicationStatus], existing);
   for (const each of tables) await each.restore(signal);
   const grown = mutations.flatMap((topic, i): GrownTopic[] => {
     const partitions = existing.get(topic)?.partitions ?? 0;

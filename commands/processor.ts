@@ -32,6 +32,7 @@ import { sinkProducers } from '../streams/kafka/sink-producers.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { EngineMetrics } from '../streams/metrics.ts';
+import type { CheckedTopics } from '../streams/topics/awaited-topics.ts';
 import { checkTopics } from '../streams/topics/create-topics.ts';
 
 const REGISTRY_TIMEOUT_MS = 5_000;
@@ -179,7 +180,7 @@ export async function checkOwnTopics(
   settings: Settings,
   logger: Logger,
   pinned: ReadonlyMap<string, number> | null,
-): Promise<{ missing: readonly string[]; partitions: ReadonlyMap<string, number> }> {
+): Promise<CheckedTopics> {
   const admin = kafkajsTopicAdmin(settings.kafka, logger);
   try {
     const { create, refused, warnings, partitions } = await checkTopics(admin, settings.topics, pinned);

@@ -9,6 +9,7 @@ import { readOnlyPositions } from './control-view.ts';
 import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { OpenExecutions } from './initial-sync/session.ts';
 import type { ReplicationsConnection } from './replications/session.ts';
+import { assertTopics } from './required-topics.ts';
 
 /** Replications over the settings' Kafka, for commands. Destinations are checked by the processors, which have what that needs. */
 export async function openReplications(
@@ -53,15 +54,11 @@ export const openExecutions: OpenExecutions = async (settings, logger) => {
   return { operations: executions, close };
 };
 
-/** Reading a topic that isn't there would be tried for minutes. */
 async function assertControlTopics({ kafka, topics }: Settings, logger: Logger): Promise<void> {
   const admin = kafkajsTopicAdmin(kafka, logger);
   try {
     const wanted = controlTopicsOf(topics);
-    const existing = new Set((await admin.describeTopics(wanted)).map(({ name }) => name));
-    const missing = wanted.find((topic) => !existing.has(topic));
-    if (missing !== undefined)
-      throw new Error(`topic ${missing} isn't there; \`topics create\` makes it, TOPICS_* name another`);
+    assertTopics(wanted, new Set((await admin.describeTopics(wanted)).map(({ name }) => name)));
   } finally {
     await admin.close();
   }

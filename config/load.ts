@@ -1,6 +1,7 @@
 import convict from 'convict';
 import { nearestName } from '../schemas/nearest-name.ts';
 import { ConfigError } from './config-error.ts';
+import { readProblem } from './read-problem.ts';
 import { findContradictions } from './settings-checks.ts';
 import { parseSettingsFile, type SettingsFile } from './settings-file.ts';
 import { SETTINGS, settingsSchema, type SettingDefinition, type SettingValues } from './settings-schema.ts';
@@ -145,11 +146,7 @@ class SettingsLoader {
     try {
       return this.#sources.readFile(path);
     } catch (error) {
-      const hasCode = typeof error === 'object' && error !== null && 'code' in error;
-      const code = hasCode ? String(error.code) : 'unreadable';
-      this.#problems.push(
-        `${name}: reading ${path}: ${READ_ERRORS[code] ?? code}; allowed is a readable file`,
-      );
+      this.#problems.push(`${name}: reading ${path}: ${readProblem(error)}; allowed is a readable file`);
       return null;
     }
   }
@@ -159,12 +156,6 @@ class SettingsLoader {
     return `${env} (${this.#usedSources.get(key) ?? 'default'})`;
   }
 }
-
-const READ_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  EACCES: 'permission denied',
-  EISDIR: 'it is a directory',
-};
 
 const SHOWN_CHARACTERS = 80;
 

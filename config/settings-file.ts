@@ -1,3 +1,4 @@
+import { isJsonObject } from '../schemas/json-object.ts';
 import { nearestName } from '../schemas/nearest-name.ts';
 import { ConfigError } from './config-error.ts';
 import { parseDocuments } from './documents.ts';
@@ -22,12 +23,16 @@ export function parseSettingsFile(text: string, path: string, knownKeys: Readonl
   }
   const [content, ...others] = documents;
   if (content === undefined) return { values: new Map(), problems: [] };
-  if (!isObject(content) || others.length > 0)
+  if (!isJsonObject(content) || others.length > 0)
     return { values: new Map(), problems: [`file ${path}: has to hold settings by name, as in 'kafka:'`] };
   return collect(content, path, knownKeys);
 }
 
-function collect(content: object, path: string, knownKeys: ReadonlySet<string>): SettingsFile {
+function collect(
+  content: Readonly<Record<string, unknown>>,
+  path: string,
+  knownKeys: ReadonlySet<string>,
+): SettingsFile {
   const values = new Map<string, unknown>();
   const problems: string[] = [];
   const groups = new Set([...knownKeys].map((key) => key.split('.')[0] ?? key));
@@ -35,11 +40,11 @@ function collect(content: object, path: string, knownKeys: ReadonlySet<string>):
     const nearest = nearestName(key, candidates);
     problems.push(`${key} (file ${path}): unknown key${nearest ? `; did you mean ${nearest}?` : ''}`);
   };
-  for (const [name, value] of Object.entries(content) as [string, unknown][]) {
+  for (const [name, value] of Object.entries(content)) {
     if (knownKeys.has(name)) values.set(name, value);
     else if (!groups.has(name)) unknown(name, [...groups, ...knownKeys]);
-    else if (isObject(value)) {
-      for (const [inner, innerValue] of Object.entries(value) as [string, unknown][]) {
+    else if (isJsonObject(value)) {
+      for (const [inner, innerValue] of Object.entries(value)) {
         const key = `${name}.${inner}`;
         if (knownKeys.has(key)) values.set(key, innerValue);
         else unknown(key, knownKeys);
@@ -49,8 +54,4 @@ function collect(content: object, path: string, knownKeys: ReadonlySet<string>):
     }
   }
   return { values, problems };
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 import { ALL_DOCUMENT_TYPES, type DocumentTypeMask } from '../schemas/document-type.ts';
+import { isJsonObject } from '../schemas/json-object.ts';
 import type { OperationVersion } from '../schemas/operation-encoder.ts';
 import type { ConfigProblem } from './config-problem.ts';
-import { isJsonObject, type ConfigRecord } from './config-record.ts';
+import type { ConfigRecord } from './config-record.ts';
 
 /** What a customer's data hangs on: it never changes while the replication exists. */
 export interface FixedFields {

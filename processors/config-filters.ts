@@ -4,8 +4,9 @@ import {
   USER_POINT_PARENT,
   type DocumentTypeMask,
 } from '../schemas/document-type.ts';
+import { isJsonObject } from '../schemas/json-object.ts';
 import { refusal } from './config-problem.ts';
-import { didYouMean, isJsonObject, shownName } from './config-record.ts';
+import { didYouMean, shownName } from './config-record.ts';
 
 const FIELD = 'replication_filters';
 const EXAMPLE = '[{"document":"USER_SEGMENT","filter":null}]';

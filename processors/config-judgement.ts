@@ -1,4 +1,5 @@
-import { isFields, offsetOrNull, textOrNull, type JsonFields } from './json-fields.ts';
+import { isJsonObject } from '../schemas/json-object.ts';
+import { offsetOrNull, textOrNull, type JsonFields } from './json-fields.ts';
 import type { ReplicationConfig } from './replication-config.ts';
 
 /** The newest record of a key that was refused. */
@@ -72,14 +73,14 @@ export function readJudgement(record: JsonFields): StoredJudgement | null {
   if (judgedOffset === null) return null;
   const acceptedOffset = offsetOrNull(record.accepted_offset);
   const accepted =
-    isFields(record.accepted) && acceptedOffset !== null
+    isJsonObject(record.accepted) && acceptedOffset !== null
       ? { record: record.accepted, offset: acceptedOffset }
       : null;
   return { judgedOffset, accepted, refused: readRefusal(record.refused) };
 }
 
 function readRefusal(value: unknown): ConfigRefusal | null {
-  if (!isFields(value)) return null;
+  if (!isJsonObject(value)) return null;
   const { code, field, message, time } = value;
   const offset = offsetOrNull(value.offset);
   if (offset === null || typeof code !== 'string') return null;

@@ -1,3 +1,4 @@
+import { isJsonObject } from '../schemas/json-object.ts';
 import { parseJsonText } from '../schemas/json-text.ts';
 import { nearestName } from '../schemas/nearest-name.ts';
 import { redactText } from '../schemas/redacted-text.ts';
@@ -54,10 +55,6 @@ export function parseConfigRecord(value: Buffer): ConfigRecord {
     throw refusal('config_unparseable', 'v', message, "the operations' version is the field version");
   }
   return parsed.value;
-}
-
-export function isJsonObject(value: unknown): value is ConfigRecord {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Refuses fields that nobody knows, and fields of other kinds of destinations unless they are null. */

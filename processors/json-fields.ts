@@ -1,3 +1,5 @@
+import { isJsonObject } from '../schemas/json-object.ts';
+
 /** Reading of JSON that this program wrote itself: what isn't of the wanted kind is told apart, and never throws. */
 
 export type JsonFields = Readonly<Record<string, unknown>>;
@@ -6,14 +8,10 @@ export type JsonFields = Readonly<Record<string, unknown>>;
 export function jsonFields(value: Buffer): JsonFields | null {
   try {
     const parsed: unknown = JSON.parse(value.toString('utf8'));
-    return isFields(parsed) ? parsed : null;
+    return isJsonObject(parsed) ? parsed : null;
   } catch {
     return null;
   }
-}
-
-export function isFields(value: unknown): value is JsonFields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 export function textOrNull(value: unknown): string | null {

@@ -1,4 +1,5 @@
 import { pathToFileURL } from 'node:url';
+import { isJsonObject } from '../schemas/json-object.ts';
 import type { SinkAdapter } from './sink.ts';
 
 /** A module of `SINKS_MODULES` that can't be used; the message names the module and what is wrong with it. */
@@ -20,7 +21,7 @@ const CREDENTIALS = ['required', 'optional', 'none'];
  */
 export async function loadSinkModule(specifier: string): Promise<SinkAdapter> {
   const module = await importModule(specifier);
-  const adapter: unknown = isObject(module) ? module['sinkAdapter'] : undefined;
+  const adapter: unknown = isJsonObject(module) ? module['sinkAdapter'] : undefined;
   if (adapter === undefined) throw new SinkModuleError(specifier, 'it has no export named sinkAdapter');
   const problem = adapterProblem(adapter);
   if (problem !== null) throw new SinkModuleError(specifier, `sinkAdapter${problem}`);
@@ -43,7 +44,7 @@ async function importModule(specifier: string): Promise<unknown> {
 
 /** What keeps `adapter` from being a `SinkAdapter`, to be put behind its name; null when nothing does. */
 function adapterProblem(adapter: unknown): string | null {
-  if (!isObject(adapter)) return ' is not an object';
+  if (!isJsonObject(adapter)) return ' is not an object';
   const { type, versions, fields, options, credentials, exclusive } = adapter;
   if (typeof type !== 'string') return '.type is not a string';
   const hasVersions =
@@ -51,7 +52,7 @@ function adapterProblem(adapter: unknown): string | null {
   if (!hasVersions) return '.versions is not a list of 1 and 2';
   const hasFields = Array.isArray(fields) && fields.every((name) => typeof name === 'string');
   if (!hasFields) return '.fields is not a list of names';
-  if (!isObject(options)) return '.options is not an object';
+  if (!isJsonObject(options)) return '.options is not an object';
   if (typeof options['messageId'] !== 'boolean') return '.options.messageId is not true or false';
   if (options['ordering'] !== null && typeof options['ordering'] !== 'boolean') {
     return '.options.ordering is not true, false or null';
@@ -68,9 +69,5 @@ function adapterProblem(adapter: unknown): string | null {
 }
 
 function isExclusive(value: unknown): boolean {
-  return isObject(value) && typeof value['field'] === 'string' && typeof value['value'] === 'function';
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
+  return isJsonObject(value) && typeof value['field'] === 'string' && typeof value['value'] === 'function';
 }

@@ -6,7 +6,7 @@ import type { MutationDecoder } from '../schemas/mutation-decoder.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { CredentialsResolver } from '../sinks/credentials.ts';
 import type { SinkRegistry } from '../sinks/registry.ts';
-import { backoffMs, type Random } from './backoff.ts';
+import type { Random } from './backoff.ts';
 import type { Claim } from './claim.ts';
 import { sleep, type Clock } from './clock.ts';
 import { CommitLoop } from './commit-loop.ts';
@@ -14,7 +14,7 @@ import type { ControlTopics } from './control-tables.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { Destination } from './destination.ts';
 import { Destinations } from './destinations.ts';
-import { FatalStreamsError } from './errors.ts';
+import type { FatalStreamsError } from './errors.ts';
 import { FileCredentialsWatch } from './file-credentials-watch.ts';
 import { registerGauges } from './gauges.ts';
 import { SharedSetMemory } from './initial-sync/set-memory.ts';
@@ -32,6 +32,7 @@ import { SegmentPool } from './segment-pool.ts';
 import { StreamTask, type StreamTaskContext, type StreamTaskOwner } from './stream-task.ts';
 import { SupervisedConsumer } from './supervised-consumer.ts';
 import { TaskAssignment } from './task-assignment.ts';
+import { awaitTopics, type CheckedTopics } from './topics/awaited-topics.ts';
 
 /** Where the application is in its life; the names are Kafka Streams'. */
 export const APPLICATION_STATES = [
@@ -53,7 +54,6 @@ const TRANSITIONS: Readonly<Record<ApplicationState, readonly ApplicationState[]
   ERROR: ['PENDING_SHUTDOWN'],
 };
 
-const TOPIC_CHECK_MS = 30_000;
 /** A rebalance shorter than this doesn't make the instance unready. */
 const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
@@ -120,10 +120,7 @@ export interface ApplicationOptions {
    * they are pinned; null while that isn't known.
    * Rejects with `FatalStreamsError` when a topic has a setting that would lose data.
    */
-  readonly checkTopics: (pinned: PartitionCounts | null) => Promise<{
-    readonly missing: readonly string[];
-    readonly partitions: PartitionCounts;
-  }>;
+  readonly checkTopics: (pinned: PartitionCounts | null) => Promise<CheckedTopics>;
   /** How many partitions those of the topics have that exist. Rejects when the cluster can't be asked. */
   readonly partitionCounts: (topics: readonly string[]) => Promise<PartitionCounts>;
   readonly metrics: EngineMetrics;
@@ -404,33 +401,19 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#commits.commitSoon();
   }
 
-  /**
-   * Tries again every 30 s, naming what is missing, until all topics are there. Resolves to the partition counts of the
-   * mutation topics.
-   */
+  /** Resolves to the partition counts of the mutation topics, once all topics are there. */
   async #waitForTopics(pinned: PartitionCounts | null): Promise<PartitionCounts> {
     const { checkTopics, clock, logger, topics } = this.#options;
-    const { signal } = this.#stopping;
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
-      let waitMs = TOPIC_CHECK_MS;
-      try {
-        const { missing, partitions } = await checkTopics(pinned);
-        if (missing.length === 0)
-          return new Map([...partitions].filter(([topic]) => topics.mutations.includes(topic)));
-        this.#missing = missing.map((topic) => `topic:${topic}`);
-        logger.warn(
-          { missing },
-          `topics are missing; create them with \`datamart-replication topics create\``,
-        );
-      } catch (error) {
-        if (error instanceof FatalStreamsError) throw error;
-        this.#missing = ['kafka'];
-        waitMs = backoffMs(attempt, true, () => 1);
-        if (attempt % 5 === 0) logger.warn({ error }, 'Kafka can’t be reached yet; trying again');
-      }
-      await sleep(clock, waitMs, signal);
-    }
-    throw new FatalStreamsError('stopped before the topics were there');
+    const { partitions } = await awaitTopics({
+      check: () => checkTopics(pinned),
+      onMissing: (missing) => {
+        this.#missing = missing;
+      },
+      clock,
+      logger,
+      signal: this.#stopping.signal,
+    });
+    return new Map([...partitions].filter(([topic]) => topics.mutations.includes(topic)));
   }
 
   /** Detaches who stands still or slows others down. */

@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { ConfigError } from '../../config/config-error.ts';
 import { parseDocuments } from '../../config/documents.ts';
+import { isJsonObject } from '../../schemas/json-object.ts';
 import { idText, type Body } from './body-flags.ts';
 
 /** A replication as a file wants it. */
@@ -58,7 +59,7 @@ export function parseDesiredReplications(
 
 function entriesOf(document: unknown): readonly unknown[] {
   if (Array.isArray(document)) return document;
-  if (!isObject(document) || !Object.hasOwn(document, 'replications')) return [document];
+  if (!isJsonObject(document) || !Object.hasOwn(document, 'replications')) return [document];
   const { replications, ...others } = document;
   // Something beside the list would be left out without a word.
   if (Object.keys(others).length > 0) return [document];
@@ -73,7 +74,7 @@ function parseEntry(
   defaultDatamartId: string | null,
   problems: string[],
 ): DesiredReplication | null {
-  if (!isObject(entry)) {
+  if (!isJsonObject(entry)) {
     problems.push(`${place}: has to be a replication, as \`replications export\` writes one`);
     return null;
   }
@@ -126,8 +127,4 @@ function optionalId(
   const id = idText(value);
   if (id === null) problems.push(`${place}: ${field} has to be a text`);
   return id;
-}
-
-function isObject(value: unknown): value is Body {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import { ConfigError } from '../../config/config-error.ts';
 import { parseDocuments } from '../../config/documents.ts';
+import { isJsonObject } from '../../schemas/json-object.ts';
 import { DONE } from '../cli-process.ts';
 import { safeWords } from '../safe-text.ts';
 import { textTable, writeJson } from '../text-output.ts';
@@ -54,7 +55,7 @@ export function explanationText(explanation: Readonly<object>): string {
   const { message, remedy, replications, notes } = fields;
   const entries: readonly unknown[] = Array.isArray(replications) ? replications : [];
   const rows = entries
-    .filter(isRecord)
+    .filter(isJsonObject)
     .map((entry) => [
       wordOf(entry.replication_id),
       wordOf(entry.name),
@@ -104,8 +105,4 @@ function joined(parts: readonly unknown[]): string {
 
 function wordOf(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' ? safeWords(String(value)) : '';
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

@@ -4,6 +4,7 @@ import type { PartitionReader } from '../../streams/kafka-port.ts';
 import type { LogRange } from '../../streams/partition-scan.ts';
 import type { AdoptionAdmin } from '../../streams/topics/adopt-partitions.ts';
 import type { ExistingTopic, TopicAdmin } from '../../streams/topics/topic-admin-port.ts';
+import { MissingTopicError } from '../required-topics.ts';
 
 /** One partition of a mutation topic, and where its snapshot lies. */
 export interface SnapshotPartition {
@@ -65,7 +66,6 @@ export async function snapshotPartitions(
 
 function existing(topic: string, found: ReadonlyMap<string, ExistingTopic>): ExistingTopic {
   const known = found.get(topic);
-  if (!known)
-    throw new Error(`topic ${topic} isn't there; \`topics create\` makes it, TOPICS_* name another`);
+  if (!known) throw new MissingTopicError(topic);
   return known;
 }

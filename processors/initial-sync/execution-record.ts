@@ -1,6 +1,6 @@
+import { isJsonObject } from '../../schemas/json-object.ts';
 import {
   countOf,
-  isFields,
   jsonFields,
   numberOrNull,
   offsetOrNull,
@@ -110,8 +110,8 @@ function readExecution(id: string, fields: JsonFields): Execution | null {
   const status = EXECUTION_STATUSES.find((name) => name === fields.status);
   const creationDate = numberOrNull(fields.creation_date);
   if (!status || creationDate === null) return null;
-  const parameters = isFields(fields.parameters) ? fields.parameters : {};
-  const result = isFields(fields.result) ? fields.result : {};
+  const parameters = isJsonObject(fields.parameters) ? fields.parameters : {};
+  const result = isJsonObject(fields.result) ? fields.result : {};
   const startDate = numberOrNull(fields.start_date);
   return {
     id,
@@ -133,7 +133,7 @@ function readExecution(id: string, fields: JsonFields): Execution | null {
     requestOffset: offsetOrNull(fields.request_offset) ?? 0,
     configOffset: offsetOrNull(fields.config_offset),
     active: readActive(fields.active_replications),
-    allowances: isFields(fields.allowances) ? readAllowances(fields.allowances) : null,
+    allowances: isJsonObject(fields.allowances) ? readAllowances(fields.allowances) : null,
     revision: countOf(fields.revision),
   };
 }
@@ -157,7 +157,7 @@ function errorJson({ code, message, replicationIds, nextDate }: ExecutionError):
 }
 
 function readError(value: unknown): ExecutionError | null {
-  if (!isFields(value)) return null;
+  if (!isJsonObject(value)) return null;
   const codes = [...SYNC_PROBLEM_CODES, 'task_failed', 'no_replication_left'] as const;
   return {
     code: codes.find((known) => known === value.code) ?? 'task_failed',
@@ -168,11 +168,11 @@ function readError(value: unknown): ExecutionError | null {
 }
 
 function readActive(value: unknown): ReadonlyMap<string, ActiveReplication> {
-  const entries = isFields(value) ? Object.entries(value) : [];
+  const entries = isJsonObject(value) ? Object.entries(value) : [];
   return new Map(
     entries.flatMap(([id, entry]) => {
-      const since = isFields(entry) ? offsetOrNull(entry.since) : null;
-      const identity = isFields(entry) ? numberOrNull(entry.identity) : null;
+      const since = isJsonObject(entry) ? offsetOrNull(entry.since) : null;
+      const identity = isJsonObject(entry) ? numberOrNull(entry.identity) : null;
       return since === null || identity === null ? [] : [[id, { since, identity }] as const];
     }),
   );

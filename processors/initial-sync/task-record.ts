@@ -1,12 +1,6 @@
 import { DOCUMENT_TYPES, type DocumentType } from '../../schemas/document-type.ts';
-import {
-  countOf,
-  isFields,
-  numberOrNull,
-  offsetOrNull,
-  textOrNull,
-  type JsonFields,
-} from '../json-fields.ts';
+import { isJsonObject } from '../../schemas/json-object.ts';
+import { countOf, numberOrNull, offsetOrNull, textOrNull, type JsonFields } from '../json-fields.ts';
 import type { SnapshotPartition } from './execution-keys.ts';
 
 /** The version of the records of `initial-sync-executions` that this program writes and the newest that it reads. */
@@ -122,8 +116,8 @@ export function readTask(executionId: string, at: SnapshotPartition, fields: Jso
 
 /** What each replication got, by its id. */
 export function readParts(value: unknown): ReadonlyMap<string, SyncPart> {
-  const parts = isFields(value) ? Object.entries(value) : [];
-  return new Map(parts.flatMap(([id, part]) => (isFields(part) ? [[id, readPart(part)] as const] : [])));
+  const parts = isJsonObject(value) ? Object.entries(value) : [];
+  return new Map(parts.flatMap(([id, part]) => (isJsonObject(part) ? [[id, readPart(part)] as const] : [])));
 }
 
 /** The types that were sent, in the order of their list. */
@@ -139,7 +133,7 @@ export function documentsJson(
 }
 
 function readPart({ outcome, documents, skipped_newer, rejected }: JsonFields): SyncPart {
-  const counts = isFields(documents) ? documents : {};
+  const counts = isJsonObject(documents) ? documents : {};
   return {
     outcome: PART_OUTCOMES.find((name) => name === outcome) ?? null,
     documents: new Map(

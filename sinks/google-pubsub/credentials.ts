@@ -1,4 +1,5 @@
 import { createPrivateKey } from 'node:crypto';
+import { isJsonObject } from '../../schemas/json-object.ts';
 import type { FieldProblem } from '../sink.ts';
 
 /** All that is kept of an uploaded key file: a file that says more (token URIs, executables) can't steer the client. */
@@ -52,15 +53,11 @@ export function checkServiceAccount(text: string): FieldProblem | null {
 function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : null;
+    return isJsonObject(value) ? value : null;
   } catch {
     // The parser's message quotes the text, which may be a key.
     return null;
   }
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function textOf(value: unknown): string | null {

@@ -1,4 +1,5 @@
 import { DOCUMENT_TYPES, USER_POINT_PARENT } from '../../schemas/document-type.ts';
+import { isJsonObject } from '../../schemas/json-object.ts';
 import type { OperationVersion } from '../../schemas/operation-encoder.ts';
 
 /** What a topic says about the messages that it takes, in one revision of its schema. */
@@ -98,7 +99,7 @@ function judgeDefinition(definition: string, sent: SentMessages): SchemaVerdict 
     );
   }
   const docType = fields.find((field) => textAt(field, 'name') === 'doc_type')?.['type'];
-  const symbols = isObject(docType) && Array.isArray(docType['symbols']) ? docType['symbols'] : [];
+  const symbols = isJsonObject(docType) && Array.isArray(docType['symbols']) ? docType['symbols'] : [];
   const sentTypes = sent.userPointParent ? DOCUMENT_TYPES : DOCUMENT_TYPES.slice(0, USER_POINT_PARENT);
   const misplaced = sentTypes.filter((name, index) => symbols[index] !== name);
   if (misplaced.length === 0) return FINE;
@@ -108,9 +109,9 @@ function judgeDefinition(definition: string, sent: SentMessages): SchemaVerdict 
 function fieldsOf(definition: string): readonly Readonly<Record<string, unknown>>[] | null {
   try {
     const schema: unknown = JSON.parse(definition);
-    if (!isObject(schema) || !Array.isArray(schema['fields'])) return null;
+    if (!isJsonObject(schema) || !Array.isArray(schema['fields'])) return null;
     const fields: readonly unknown[] = schema['fields'];
-    return fields.every(isObject) ? fields : null;
+    return fields.every(isJsonObject) ? fields : null;
   } catch {
     return null;
   }
@@ -120,16 +121,12 @@ function fieldsOf(definition: string): readonly Readonly<Record<string, unknown>
 function baseTypeOf(type: unknown): string {
   if (typeof type === 'string') return type;
   if (Array.isArray(type)) return 'union';
-  return isObject(type) ? baseTypeOf(type['type']) : 'unknown';
+  return isJsonObject(type) ? baseTypeOf(type['type']) : 'unknown';
 }
 
 function textAt(record: Readonly<Record<string, unknown>>, key: string): string {
   const value = record[key];
   return typeof value === 'string' ? value : '?';
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function mismatch(why: string): SchemaVerdict {

@@ -3,8 +3,9 @@ import type { TopicPartition } from '../kafka-port.ts';
 import type { Logger } from '../logger.ts';
 import type { GroupCommit } from '../topics/adopt-partitions.ts';
 import { safeOffset } from './cluster.ts';
+import { KafkajsAdmin } from './kafkajs-admin.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
-import { AssignerProtocol, type Admin, type KafkaClient } from './kafkajs.ts';
+import { AssignerProtocol, type KafkaClient } from './kafkajs.ts';
 
 /** Opens a `KafkajsInspectionAdmin` on this cluster. Connects with its first call. */
 export function kafkajsInspectionAdmin(connection: KafkaConnection, logger: Logger): KafkajsInspectionAdmin {
@@ -13,41 +14,30 @@ export function kafkajsInspectionAdmin(connection: KafkaConnection, logger: Logg
 
 /** `InspectionAdmin` over kafkajs. Connects with the first call. */
 export class KafkajsInspectionAdmin implements InspectionAdmin {
-  readonly #admin: Admin;
-  #connecting: Promise<void> | null = null;
+  readonly #admin: KafkajsAdmin;
 
   constructor(kafka: KafkaClient) {
-    this.#admin = kafka.admin();
+    this.#admin = new KafkajsAdmin(kafka);
   }
 
   async partitionCounts(topics: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    await this.#connect();
-    // Asking for the metadata of a missing topic could make it (auto.create.topics.enable).
-    const all = new Set(await this.#admin.listTopics());
-    const present = topics.filter((topic) => all.has(topic));
-    if (present.length === 0) return new Map();
-    const { topics: found } = await this.#admin.fetchTopicMetadata({ topics: present });
+    const found = await this.#admin.metadataOf(topics);
     return new Map(found.map(({ name, partitions }) => [name, partitions.length]));
   }
 
-  async committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, GroupCommit>> {
-    await this.#connect();
-    const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
-    const commits = (answer?.partitions ?? []).map(
-      ({ partition, offset, metadata }) => [partition, { offset: safeOffset(offset), metadata }] as const,
-    );
-    return new Map(commits.filter(([, { offset }]) => offset >= 0));
+  committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, GroupCommit>> {
+    return this.#admin.committedOffsets(groupId, topic);
   }
 
   async offsetsAt(topic: string, timestamp: number): Promise<ReadonlyMap<number, number>> {
-    await this.#connect();
-    const offsets = await this.#admin.fetchTopicOffsetsByTimestamp(topic, timestamp);
+    const admin = await this.#admin.connected();
+    const offsets = await admin.fetchTopicOffsetsByTimestamp(topic, timestamp);
     return new Map(offsets.map(({ partition, offset }) => [partition, safeOffset(offset)]));
   }
 
   async describeGroup(groupId: string): Promise<GroupDescription> {
-    await this.#connect();
-    const { groups } = await this.#admin.describeGroups([groupId]);
+    const admin = await this.#admin.connected();
+    const { groups } = await admin.describeGroups([groupId]);
     const [group] = groups;
     if (!group) throw new Error(`describing group ${groupId}: no answer`);
     // kafkajs answers a refused one as it does others; its type doesn't show the code.
@@ -67,19 +57,8 @@ export class KafkajsInspectionAdmin implements InspectionAdmin {
     };
   }
 
-  async close(): Promise<void> {
-    if (!this.#connecting) return;
-    await this.#connecting.catch(() => undefined);
-    this.#connecting = null;
-    await this.#admin.disconnect();
-  }
-
-  #connect(): Promise<void> {
-    this.#connecting ??= this.#admin.connect().catch((error: unknown) => {
-      this.#connecting = null;
-      throw error;
-    });
-    return this.#connecting;
+  close(): Promise<void> {
+    return this.#admin.close();
   }
 }
 

@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../logger.ts';
 import type { AdoptionAdmin, GroupCommit } from '../topics/adopt-partitions.ts';
 import type { ClusterDescription, ExistingTopic, NewTopic, TopicAdmin } from '../topics/topic-admin-port.ts';
+import { KafkajsAdmin } from './kafkajs-admin.ts';
 import { kafkaClient, type KafkaConnection } from './kafkajs-port.ts';
-import { ConfigResourceTypes, type Admin, type KafkaClient } from './kafkajs.ts';
+import { ConfigResourceTypes, type KafkaClient } from './kafkajs.ts';
 
 /** Apache Kafka's own default of `message.max.bytes`. */
 const APACHE_MAX_MESSAGE_BYTES = 1_048_588;
@@ -20,16 +21,14 @@ export function kafkajsTopicAdmin(connection: KafkaConnection, logger: Logger): 
 
 /** `TopicAdmin` and `AdoptionAdmin` over kafkajs. Connects with the first call. */
 export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
-  readonly #admin: Admin;
-  #connecting: Promise<void> | null = null;
+  readonly #admin: KafkajsAdmin;
 
   constructor(kafka: KafkaClient) {
-    this.#admin = kafka.admin();
+    this.#admin = new KafkajsAdmin(kafka);
   }
 
   async describeCluster(): Promise<ClusterDescription> {
-    await this.#connect();
-    const { brokers, clusterId } = await this.#admin.describeCluster();
+    const { brokers, clusterId } = await (await this.#admin.connected()).describeCluster();
     const [broker] = brokers;
     const settings = broker
       ? await this.#settingsOf(ConfigResourceTypes.BROKER, [String(broker.nodeId)])
@@ -43,12 +42,8 @@ export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
   }
 
   async describeTopics(names: readonly string[]): Promise<readonly ExistingTopic[]> {
-    await this.#connect();
-    // Asking for the metadata of a missing topic could make it (auto.create.topics.enable).
-    const all = new Set(await this.#admin.listTopics());
-    const present = names.filter((name) => all.has(name));
-    if (present.length === 0) return [];
-    const { topics } = await this.#admin.fetchTopicMetadata({ topics: present });
+    const topics = await this.#admin.metadataOf(names);
+    if (topics.length === 0) return [];
     const settings = await this.#settingsOf(
       ConfigResourceTypes.TOPIC,
       topics.map(({ name }) => name),
@@ -62,49 +57,33 @@ export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
   }
 
   async createTopics(topics: readonly NewTopic[]): Promise<void> {
-    await this.#connect();
     for (const topic of topics) await this.#create(topic);
     await this.#waitForMetadata(topics);
   }
 
   async growTopic(name: string, partitions: number): Promise<void> {
-    await this.#connect();
-    await this.#admin.createPartitions({
+    const admin = await this.#admin.connected();
+    await admin.createPartitions({
       topicPartitions: [{ topic: name, count: partitions }],
       timeout: REQUEST_TIMEOUT_MS,
     });
     await this.#waitForMetadata([{ name, partitions }]);
   }
 
-  async committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, GroupCommit>> {
-    await this.#connect();
-    const [answer] = await this.#admin.fetchOffsets({ groupId, topics: [topic] });
-    const commits = (answer?.partitions ?? []).map(
-      ({ partition, offset, metadata }) => [partition, { offset: Number(offset), metadata }] as const,
-    );
-    return new Map(commits.filter(([, { offset }]) => offset >= 0));
+  committedOffsets(groupId: string, topic: string): Promise<ReadonlyMap<number, GroupCommit>> {
+    return this.#admin.committedOffsets(groupId, topic);
   }
 
-  async close(): Promise<void> {
-    if (!this.#connecting) return;
-    await this.#connecting.catch(() => undefined);
-    this.#connecting = null;
-    await this.#admin.disconnect();
-  }
-
-  #connect(): Promise<void> {
-    this.#connecting ??= this.#admin.connect().catch((error: unknown) => {
-      this.#connecting = null;
-      throw error;
-    });
-    return this.#connecting;
+  close(): Promise<void> {
+    return this.#admin.close();
   }
 
   /** One topic a request: a request for several answers with the first error only. */
   async #create({ name, partitions, replicationFactor, settings }: NewTopic): Promise<void> {
+    const admin = await this.#admin.connected();
     try {
       // False when the topic exists already, which is what was wanted.
-      await this.#admin.createTopics({
+      await admin.createTopics({
         waitForLeaders: false,
         timeout: REQUEST_TIMEOUT_MS,
         topics: [
@@ -136,11 +115,8 @@ export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
   }
 
   async #partitionsWithLeader(names: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    const all = new Set(await this.#admin.listTopics());
-    const present = names.filter((name) => all.has(name));
-    if (present.length === 0) return new Map();
     try {
-      const { topics } = await this.#admin.fetchTopicMetadata({ topics: present });
+      const topics = await this.#admin.metadataOf(names);
       return new Map(
         topics.map(({ name, partitions }) => [name, partitions.filter(({ leader }) => leader >= 0).length]),
       );
@@ -155,7 +131,8 @@ export class KafkajsTopicAdmin implements TopicAdmin, AdoptionAdmin {
     type: ResourceType,
     names: readonly string[],
   ): Promise<readonly Readonly<Record<string, string | null>>[]> {
-    const { resources } = await this.#admin.describeConfigs({
+    const admin = await this.#admin.connected();
+    const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
       resources: names.map((name) => ({ type, name })),
     });

@@ -6,16 +6,17 @@ import {
   ResourcePatternTypes,
   type AclEntry,
 } from 'kafkajs';
-import { EventEmitter } from 'node:events';
-import { runCli } from '../../cli.ts';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { OwnKafka } from '../fault/own-kafka.ts';
 import { kafkaClient } from '../support/kafka.ts';
 import { Deployment } from '../support/processor-process.ts';
-import { RecordedOutput } from '../support/recorded-output.ts';
 
 /* What `doctor` tells of rights, on a Kafka that keeps them. */
 
 jest.setTimeout(120_000);
+
+const BIN = join(import.meta.dirname, '../../bin.ts');
 
 let kafka: OwnKafka;
 let deployment: Deployment;
@@ -44,17 +45,15 @@ afterAll(async () => {
   await kafka?.[Symbol.asyncDispose]();
 });
 
+/** In a process of its own: this one has kafkajs as its package is. */
 async function rightsTold(): Promise<Report['checks']> {
-  const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  await runCli({
-    args: ['doctor', '--json'],
-    env: { ...deployment.settings },
-    stdout,
-    stderr,
-    signals: new EventEmitter(),
-    exit: () => undefined,
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const env = { PATH: process.env.PATH, ...deployment.settings };
+  // It ends with 1 when a check failed.
+  execFile(process.execPath, [BIN, 'doctor', '--json'], { env }, (_error, out) => {
+    resolve(out);
   });
-  return (JSON.parse(stdout.text) as Report).checks.filter(({ group }) => group === 'rights');
+  return (JSON.parse(await promise) as Report).checks.filter(({ group }) => group === 'rights');
 }
 
 test('a topic that may not be written, and one that may not be read, are told with the right that is missing', async () => {

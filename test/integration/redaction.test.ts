@@ -20,12 +20,13 @@ const SAS = 'SharedAccessKey=c2VjcmV0c2VjcmV0c2VjcmV0';
 /** What no header and no field name betrays: a line in the middle of the key. */
 const PEM_LINE = RSA_PRIVATE_KEY.split('\n')[3] ?? '';
 
+const WORDS = `no right for ${E_MAIL} and ${USER}, Authorization: Bearer ${BEARER}, ${SAS}, ${RSA_PRIVATE_KEY}`;
+
 /** A Pub/Sub that refuses every call, and says more than it should. */
 class IndiscreetPubSub implements AsyncDisposable {
   readonly #server = createServer();
 
   private constructor() {
-    const words = `no right for ${E_MAIL} and ${USER}, Authorization: Bearer ${BEARER}, ${SAS}, ${RSA_PRIVATE_KEY}`;
     this.#server.on('stream', (stream) => {
       stream.on('error', () => stream.destroy());
       stream.resume();
@@ -34,7 +35,7 @@ class IndiscreetPubSub implements AsyncDisposable {
           ':status': 200,
           'content-type': 'application/grpc',
           'grpc-status': '7',
-          'grpc-message': words.replaceAll('\n', '%0A'),
+          'grpc-message': WORDS.replaceAll('\n', '%0A'),
         },
         { endStream: true },
       );
@@ -77,6 +78,7 @@ class RecordedCalls {
   ): Promise<{
     readonly status: number;
     readonly data: Readonly<Record<string, unknown>>;
+    readonly list: readonly unknown[];
     readonly code: unknown;
   }> {
     const response = await fetch(`${this.#processor.url}/v1/datamarts/${DATAMART}/replications${path}`, {
@@ -89,8 +91,11 @@ class RecordedCalls {
     });
     const text = await response.text();
     this.answers += `${JSON.stringify([...response.headers])}\n${text}\n`;
-    const envelope = JSON.parse(text) as { data?: Record<string, unknown>; error_code?: unknown };
-    return { status: response.status, data: envelope.data ?? {}, code: envelope.error_code };
+    const { data = {}, error_code: code } = JSON.parse(text) as {
+      data?: Record<string, unknown>;
+      error_code?: unknown;
+    };
+    return { status: response.status, data, list: Array.isArray(data) ? (data as unknown[]) : [], code };
   }
 }
 
@@ -106,6 +111,20 @@ function mutationOf(op: string): { key: string; value: string } {
   return { key: USER, value: `{${fields},"op":"${op}","doc_type":"UserPoint","value":${value}}` };
 }
 
+function indiscreetLetter(topic: string, replicationId: string) {
+  const headers = {
+    dead_letter_reason: 'rejected',
+    dead_letter_detail: WORDS,
+    dead_letter_topic: topic,
+    dead_letter_partition: '0',
+    dead_letter_offset: '0',
+    dead_letter_time: String(Date.now()),
+    dead_letter_datamart_id: DATAMART,
+    dead_letter_replication_id: replicationId,
+  };
+  return { ...mutationOf('UPDATE'), headers };
+}
+
 test('no secret and nothing of a user is in logs at debug level, metrics, status records or answers', async () => {
   await using pubsub = await IndiscreetPubSub.start();
   await using deployment = await Deployment.create();
@@ -117,6 +136,8 @@ test('no secret and nothing of a user is in logs at debug level, metrics, status
     CREDENTIALS_KEY: keyOfKeys,
     HTTP_TOKENS_FILE: join(deployment.credentialsDirectory, 'tokens.json'),
     PUBSUB_EMULATOR_HOST: pubsub.address,
+    // What the redrive sends is noted there.
+    XDG_STATE_HOME: deployment.credentialsDirectory,
   });
   const api = new RecordedCalls(processor, token);
 
@@ -163,7 +184,19 @@ test('no secret and nothing of a user is in logs at debug level, metrics, status
     message: 'the dead letters',
     timeoutMs: 20_000,
   });
-  await api.call('GET', `/${id}/dead_letters`);
+  const details = (await readAll(deployment.topics.deadLetters)).map(
+    ({ headers }) => headers.dead_letter_detail,
+  );
+  // One whose detail says too much, as whoever else writes the topic may have stored it, and its redrive.
+  await produce(deployment.topics.deadLetters, [indiscreetLetter(deployment.mutations, id)]);
+  expect(await api.call('GET', `/${id}/dead_letters`)).toMatchObject({
+    status: 200,
+    list: [{ reason: 'rejected', detail: expect.stringContaining('no right for <e-mail> and <id>') }],
+  });
+  expect(await api.call('POST', `/${id}/dead_letters/redrive`, '{"force":true}')).toMatchObject({
+    status: 200,
+    data: { complete: true, results: { failed: 1 } },
+  });
   await api.call(
     'POST',
     `/${id}/explain`,
@@ -177,9 +210,6 @@ test('no secret and nothing of a user is in logs at debug level, metrics, status
     ...(await readAll(deployment.topics.replicationConfig)),
     ...(await readAll(deployment.topics.replicationCredentials)),
   ];
-  const details = (await readAll(deployment.topics.deadLetters)).map(
-    ({ headers }) => headers.dead_letter_detail,
-  );
   const places = {
     log: processor.log(),
     metrics,

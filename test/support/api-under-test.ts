@@ -5,6 +5,7 @@ import type { DeadLetterOperations, RedriveRequest } from '../../api/dead-letter
 import { ExecutionService } from '../../api/execution-service.ts';
 import { ReplicationService, type ReplicationServiceOptions } from '../../api/replication-service.ts';
 import { FileTokens } from '../../api/tokens.ts';
+import type { ConfigRules } from '../../processors/replication-config.ts';
 import { azureEventHubsAdapter } from '../../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
 import { credentialsUriProblem } from '../../sinks/credentials.ts';
 import { fileAdapter } from '../../sinks/file/file-adapter.ts';
@@ -125,6 +126,7 @@ export interface ApiUnderTestOptions {
   readonly service?: Partial<ReplicationServiceOptions>;
   readonly server?: Partial<ApiOptions>;
   readonly maxPerDatamart?: number;
+  readonly rules?: ConfigRules;
 }
 
 /** The API over a control plane in memory. */
@@ -140,8 +142,8 @@ export class ApiUnderTest {
   readonly executions: ExecutionService;
   #server: Promise<FastifyInstance> | null = null;
 
-  constructor({ service = {}, server = {}, maxPerDatamart = 100 }: ApiUnderTestOptions = {}) {
-    this.plane = new ControlPlaneInMemory(RULES, maxPerDatamart);
+  constructor({ service = {}, server = {}, maxPerDatamart = 100, rules = RULES }: ApiUnderTestOptions = {}) {
+    this.plane = new ControlPlaneInMemory(rules, maxPerDatamart);
     this.service = new ReplicationService({
       state: this.plane,
       log: this.plane,

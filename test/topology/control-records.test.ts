@@ -1,8 +1,9 @@
-import { afterEach, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { writeCredentialsRecord } from '../../processors/credentials-record.ts';
 import { writePartitionReport } from '../../processors/status-record.ts';
-import type { CredentialsResolver } from '../../sinks/credentials.ts';
+import { sealedCredentials, type CredentialsResolver } from '../../sinks/credentials.ts';
 import { SinkError } from '../../sinks/sink.ts';
+import { aSealedRecord, KEY, keyRing } from '../support/sealed-credentials.ts';
 import {
   aMutation,
   CONFIG,
@@ -125,6 +126,59 @@ test('newer credentials end an ERROR of the activation by themselves', async () 
   driver.produce(activity(1));
   await driver.run(2_000);
   expect(received(driver)).toEqual([1]);
+});
+
+describe('sealed credentials of an ACTIVE record', () => {
+  /** Opens what the driver's own table has. */
+  function aDriverThatOpens(): TopologyTestDriver {
+    const driver: TopologyTestDriver = aDriver({
+      resolver: {
+        resolve: (request, signal) =>
+          sealedCredentials({ records: driver.credentials, keys: keyRing(KEY) }).resolve(request, signal),
+      },
+    });
+    return driver;
+  }
+
+  const activation = (driver: TopologyTestDriver) => {
+    const { state, reason, code } = newest(driver, STATUS, 'replication/80') ?? {};
+    return { state, reason, code };
+  };
+
+  test('row 33: that are not there are waited for, for 10 s, and then it is in ERROR', async () => {
+    const driver = aDriverThatOpens();
+    await driver.start();
+    await driver.configure('80', { credentials_uri: 'sealed:80' });
+
+    await driver.run(5_000);
+    const meanwhile = activation(driver);
+    await driver.run(10_000);
+
+    expect(meanwhile).toMatchObject({ state: 'ACTIVATING' });
+    expect(activation(driver)).toEqual({
+      state: 'ERROR',
+      reason: 'activation_failed',
+      code: 'credentials_missing',
+    });
+  });
+
+  test('row 41: that were moved from another replication are no credentials of this one', async () => {
+    const driver = aDriverThatOpens();
+    await driver.start();
+    const foreign = JSON.parse(aSealedRecord({ replicationId: '81' }).toString()) as object;
+    const moved = Buffer.from(JSON.stringify({ ...foreign, replication_id: '80' }));
+    driver.kafka.append(CREDENTIALS, { key: Buffer.from('80'), value: moved });
+
+    await driver.configure('80', { credentials_uri: 'sealed:80' });
+    await driver.run(2_000);
+
+    expect(activation(driver)).toEqual({
+      state: 'ERROR',
+      reason: 'activation_failed',
+      code: 'credential_decrypt_failed',
+    });
+    expect(driver.sinks.opened).toEqual([]);
+  });
 });
 
 test('the credentials of a deleted replication are destroyed, and those that nobody owns', async () => {

@@ -121,7 +121,7 @@ test('a verdict that waits to be stored is not lost to what is written meanwhile
   expect(received(driver, '80')).toEqual([0]);
 });
 
-test('a destination that refuses the check is in ERROR, gets nothing, and begins from now once it is repaired', async () => {
+test('row 34: a destination that refuses the check is in ERROR, gets nothing, and begins from now once it is repaired', async () => {
   const driver = aDriver();
   await driver.start();
   driver.sinks.refuse(

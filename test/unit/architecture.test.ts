@@ -13,6 +13,7 @@ import {
 
 const SINK_PORT = 'sinks/sink.ts';
 const LOGGER = 'streams/logger.ts';
+const JSON_OBJECT = 'schemas/json-object.ts';
 const NEAREST_NAME = 'schemas/nearest-name.ts';
 const REDACTED_TEXT = 'schemas/redacted-text.ts';
 
@@ -33,7 +34,7 @@ const DEPENDENCIES: readonly DependencyRule[] = [
   // Keeps the port that this sink is handed.
   { from: 'streams/kafka/sink-producers.ts', to: ['streams/', 'sinks/kafka-topic/record-producer.ts'] },
   { from: 'api/', to: ['schemas/', 'processors/', LOGGER] },
-  { from: 'config/', to: [LOGGER, NEAREST_NAME, REDACTED_TEXT] },
+  { from: 'config/', to: [LOGGER, JSON_OBJECT, NEAREST_NAME, REDACTED_TEXT] },
   { from: 'local/', to: ['schemas/'] },
   {
     from: 'commands/',

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { API_ERROR_CODES, type ApiErrorCode } from '../../../api/api-error.ts';
 import { CONFIG_PROBLEM_CODES } from '../../../processors/config-problem.ts';
-import { judgeConfig } from '../../../processors/replication-config.ts';
 import {
   ApiUnderTest,
   CONNECTION_STRING,
@@ -10,7 +9,6 @@ import {
   formOf,
   PUBSUB,
   REPLICATIONS,
-  RULES,
   type Answer,
   type Request,
 } from '../../support/api-under-test.ts';
@@ -79,6 +77,7 @@ const ROWS: readonly Row[] = [
   ['3: an unknown field that is null', () => create({ ...PUBSUB, foo: null }), 400, 'unknown_field', 'foo'],
   ['3: an unknown field in a change', () => change({ nam: 'x' }), 400, 'unknown_field', 'nam'],
   ['3: a time of creation', () => change({ created: 1 }), 400, 'unknown_field', 'created'],
+  ['3: the form of a record', () => create({ ...PUBSUB, v: 1 }), 400, 'unknown_field', 'v'],
   ['3: __proto__', () => create('{"__proto__":{"type":"FILE"},"name":"a"}'), 400, 'missing_field', 'type'],
   ['3: __proto__ in a change', () => change('{"__proto__":{"name":"x"}}'), 400, 'unknown_field', '__proto__'],
   ['3: constructor', () => change('{"constructor":{}}'), 400, 'unknown_field', 'constructor'],
@@ -649,32 +648,4 @@ test('says the destination’s code, its words and what helps', async () => {
     hint: 'grant the role',
     details: { code: 'permission_denied', message: 'no right to publish', remedy: 'grant the role' },
   });
-});
-
-/** What can come by the control topic too has the same code there. */
-const RECORDS: readonly (readonly [record: Record<string, unknown>, isChange?: boolean])[] = [
-  [{ ...PUBSUB, projct_id: 'x' }],
-  [{ name: 'a' }],
-  [{ ...PUBSUB, type: 'KAFKA' }],
-  [{ ...EVENT_HUBS, version: 2 }],
-  [{ ...PUBSUB, version: 3 }],
-  [{ ...PUBSUB, project_id: 'My Project' }],
-  [{ ...PUBSUB, topic_id: 'google' }],
-  [{ ...EVENT_HUBS, event_hub_name: '' }],
-  [{ ...EVENT_HUBS, topic_id: 'users' }],
-  [{ ...PUBSUB, replication_filters: [{ document: 'USER_FOO' }] }],
-  [{ ...PUBSUB, replication_filters: [] }],
-  [{ ...PUBSUB, replication_filters: [{ document: 'USER_EMAIL' }] }, true],
-  [{ ...PUBSUB, version: 1 }, true],
-  [{ ...PUBSUB, topic_id: 'others' }, true],
-];
-
-test.each(RECORDS)('the control topic refuses %j with the same code', async (fields, isChange = false) => {
-  const answer = await (isChange ? change(fields) : create(fields));
-  const record = Buffer.from(JSON.stringify({ id: '80', datamart_id: '1649', ...fields }));
-  const previous = isChange ? (api.plane.replications.get('80') ?? null) : null;
-
-  const judgement = judgeConfig('80', record, 99, previous, RULES);
-
-  expect(judgement).toMatchObject({ kind: 'refused', problem: { code: answer.code } });
 });

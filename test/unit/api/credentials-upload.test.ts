@@ -52,7 +52,7 @@ test('counts the versions, and leaves a replication alone that names them alread
   expect(api.plane.written).toHaveLength(written);
 });
 
-test('trims byte order mark, line ends and blanks', async () => {
+test('row 32: trims byte order mark, line ends and blanks', async () => {
   const api = anApi(EVENT_HUBS);
 
   const { status } = await api.upload('80', `\uFEFF${CONNECTION_STRING}\r\n`);

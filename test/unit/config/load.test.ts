@@ -125,7 +125,7 @@ test('ignores variables that are no settings', () => {
   expect(() => load({ env: { KAFKA_PORT: 'tcp://10.0.0.1:9092', KAFKA_BROKER: 'x' } })).not.toThrow();
 });
 
-test('reports all problems at once, one line each, with key, source and what is allowed', () => {
+test('row 50: reports all problems at once, one line each, with key, source and what is allowed', () => {
   const problems = problemsOf({
     files: { '/c.yaml': 'delivery:\n  window_records: 0\nkafka:\n  broker: a:1\n' },
     configFile: '/c.yaml',
@@ -166,7 +166,7 @@ test('takes the path of a secret from the file and from a flag too', () => {
   expect(load({ files, flags: { 'credentials-key-file': '/k' } }).credentials.key).toHaveLength(32);
 });
 
-test('refuses a secret given twice, and a file of a secret that cannot be read', () => {
+test('row 50: refuses a secret given twice, and a file of a secret that cannot be read', () => {
   expect(problemsOf({ env: { CREDENTIALS_KEY: KEY, CREDENTIALS_KEY_FILE: '/k' } })).toEqual([
     'CREDENTIALS_KEY (environment variable CREDENTIALS_KEY) and CREDENTIALS_KEY_FILE (environment variable CREDENTIALS_KEY_FILE): both are given; only one of them is allowed',
   ]);

@@ -222,7 +222,7 @@ describe('sealedCredentials', () => {
     });
   });
 
-  test('a ciphertext that was moved from another replication is credential_decrypt_failed', async () => {
+  test('row 41: a ciphertext that was moved from another replication is credential_decrypt_failed', async () => {
     const other = JSON.parse(aSealedRecord({ replicationId: '81' }).toString()) as object;
     const table = new CredentialsTable();
     table.apply('80', Buffer.from(JSON.stringify({ ...other, replication_id: '80' })));
