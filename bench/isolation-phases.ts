@@ -22,6 +22,8 @@ export interface Phase {
   readonly fakeCores: number;
   /** How many were busy with what is no part of the bench. */
   readonly otherCores: number;
+  /** How many had nothing to do. */
+  readonly idleCores: number;
   /** From the time at which a mutation was due until the healthy fakes had it; ms. */
   readonly delayP50: number;
   readonly delayP99: number;
@@ -57,6 +59,7 @@ export async function measurePhase(
   producer.takeMaxLateMs();
   const sidelines = (): number => producer.cpuMicros / 1_000_000 + ownSeconds() + secondsOf(brokerPid);
   const othersBefore = busySeconds() - sidelines();
+  const idleBefore = idleSeconds();
   let maxRssBytes = 0;
   let maxHeapBytes = 0;
   let maxExternalBytes = 0;
@@ -87,6 +90,7 @@ export async function measurePhase(
     cores: cpuSeconds / seconds,
     fakeCores: fakeSeconds / seconds,
     otherCores: Math.max(0, otherSeconds / seconds),
+    idleCores: (idleSeconds() - idleBefore) / seconds,
     delayP50: quantile(after, 0.5),
     delayP99: quantile(after, 0.99),
     producedPerSecond: (producer.produced - producedBefore) / seconds,
@@ -114,6 +118,11 @@ function busySeconds(): number {
   return (
     cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1_000
   );
+}
+
+/** What the whole machine didn't use. */
+function idleSeconds(): number {
+  return cpus().reduce((sum, { times: { idle } }) => sum + idle, 0) / 1_000;
 }
 
 function ownSeconds(): number {
