@@ -73,7 +73,10 @@ export function executionResource(
     (a, b) => a.at.topic.localeCompare(b.at.topic) || a.at.partition - b.at.partition,
   );
   return {
-    ...(executionJson(asReported(execution, tasks, nowMs)) as unknown as Omit<ExecutionResource, 'progress' | 'tasks'>),
+    ...(executionJson(asReported(execution, tasks, nowMs)) as unknown as Omit<
+      ExecutionResource,
+      'progress' | 'tasks'
+    >),
     progress: progressOf(execution, tasks),
     ...(shows === 'withTasks' ? { tasks: sorted.map(taskResource) } : {}),
   };

@@ -6,8 +6,8 @@ import type { Logger } from '../streams/logger.ts';
 import { openControlPlane, type ControlPlane } from './control-plane.ts';
 import { FollowedTables } from './control-tables.ts';
 import { readOnlyPositions } from './control-view.ts';
-import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { OpenExecutions } from './initial-sync/session.ts';
+import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { ReplicationsConnection } from './replications/session.ts';
 
 /** Replications over the settings' Kafka, for commands. Destinations are checked by the processors, which have what that needs. */
@@ -49,8 +49,8 @@ export async function openReplications(
 
 /** Initial synchronizations over the settings' Kafka, for commands. */
 export const openExecutions: OpenExecutions = async (settings, logger) => {
-  const { executions, close } = await openReplications(settings, logger);
-  return { operations: executions, close };
+  const connection = await openReplications(settings, logger);
+  return { operations: connection.executions, close: () => connection.close() };
 };
 
 /** Reading a topic that isn't there would be tried for minutes. */

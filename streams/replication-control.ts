@@ -1,10 +1,10 @@
 import { sealedVersionOf, type CredentialsTable } from '../processors/credentials-table.ts';
+import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
 import type { ReplicationTable, TableChange } from '../processors/replication-table.ts';
 import type { PartitionReport } from '../processors/status-record.ts';
 import type { StatusTable } from '../processors/status-table.ts';
-import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { CredentialsRequest } from '../sinks/credentials.ts';
 import type { SinkError } from '../sinks/sink.ts';
 import type { Random } from './backoff.ts';

@@ -435,7 +435,10 @@ describe('a status that is wanted while it runs', () => {
     await driver.configure('80', { status: 'PAUSED' });
     driver.produce(aMutation());
     await driver.run(2_000);
-    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'PAUSED', deferred_status: null });
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({
+      state: 'PAUSED',
+      deferred_status: null,
+    });
     expect(driver.sinks.received('80')).toHaveLength(0);
 
     driver.kafka.produceFault = null;
@@ -466,7 +469,10 @@ describe('a status that is wanted while it runs', () => {
     });
     await report(driver, ...succeeded());
     await driver.run(2_000);
-    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'PAUSED', deferred_status: null });
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({
+      state: 'PAUSED',
+      deferred_status: null,
+    });
     expect(stored(driver, 'sync-1')).toMatchObject({ status: 'SUCCEEDED', result: { total_failure: 1 } });
   });
 
