@@ -17,6 +17,7 @@ import { Destinations } from './destinations.ts';
 import type { FatalStreamsError } from './errors.ts';
 import { FileCredentialsWatch } from './file-credentials-watch.ts';
 import { registerGauges } from './gauges.ts';
+import { ReadSlots } from './initial-sync/read-slots.ts';
 import { SharedSetMemory } from './initial-sync/set-memory.ts';
 import type { GroupConsumer, KafkaPort, PartitionReader, PartitionWriter, Producer } from './kafka-port.ts';
 import { Lease } from './lease.ts';
@@ -148,6 +149,7 @@ export class ReplicationApplication implements StreamTaskOwner {
   readonly #running = Promise.withResolvers<void>();
   readonly #pool: SegmentPool;
   readonly #syncMemory: SharedSetMemory;
+  readonly #syncSlots = new ReadSlots();
   readonly #turns: ReplayTurns;
   #detachedLanes = 0;
   readonly #files: FileCredentialsWatch;
@@ -458,6 +460,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       snapshotWriter: snapshot.isKept ? this.#snapshotWriter : null,
       syncs: this.#control.syncs,
       memory: this.#syncMemory,
+      slots: this.#syncSlots,
       maxRate: initialSync.maxRate,
       stanceOf: (config) => this.#control.stanceOf(config),
       statusOf: (id, at) => this.#control.reportOf(id, at),

@@ -3,10 +3,12 @@ import type { Clock } from '../clock.ts';
 import type { PartitionReader, TopicPartition } from '../kafka-port.ts';
 import { DocumentSet, type SetMemory } from './document-set.ts';
 import { readOn } from './read-on.ts';
+import type { ReadSlots } from './read-slots.ts';
 
 export interface DeadDocumentsContext {
   readonly reader: PartitionReader;
   readonly clock: Clock;
+  readonly slots: ReadSlots;
   readonly memory: SetMemory;
 }
 
@@ -43,8 +45,8 @@ export class DeadDocuments {
 
   /** Reads the keys of `[from, to)`. Rejects as `readOn` does, and with `DocumentSetFullError`. */
   async scan(at: TopicPartition, from: number, to: number, signal: AbortSignal): Promise<void> {
-    const { reader, clock } = this.#context;
-    await readOn({ reader, clock, at, from, to, signal }, ({ key, value }) => {
+    const { reader, clock, slots } = this.#context;
+    await readOn({ reader, clock, slots, at, from, to, signal }, ({ key, value }) => {
       if (!this.isOwn(key)) return null;
       const { high, low } = this.#hash.of(key);
       if (value === null) this.#set.add(high, low);

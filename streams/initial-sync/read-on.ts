@@ -1,5 +1,6 @@
 import { sleep, type Clock } from '../clock.ts';
 import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import type { ReadSlots } from './read-slots.ts';
 
 const READ_WAIT_MS = 100;
 
@@ -11,6 +12,7 @@ export class OffsetLostError extends Error {
 export interface ReadRange {
   readonly reader: PartitionReader;
   readonly clock: Clock;
+  readonly slots: ReadSlots;
   readonly at: TopicPartition;
   readonly from: number;
   /** Beyond the last one; must have been in the log. */
@@ -24,19 +26,22 @@ export interface ReadRange {
  * the log can't be read now.
  */
 export async function readOn(
-  { reader, clock, at, from, to, signal }: ReadRange,
+  { reader, clock, slots, at, from, to, signal }: ReadRange,
   take: (record: ConsumedRecord) => Promise<void> | null,
 ): Promise<void> {
   for (let position = from; position < to && !signal.aborted;) {
-    const batch = await readAt(reader, at, position);
-    for (const record of batch.records) {
-      if (record.offset < position || record.offset >= to) continue;
-      const taking = take(record);
-      if (taking) await taking;
-      if (signal.aborted) return;
-    }
-    if (batch.nextOffset === position) await sleep(clock, READ_WAIT_MS, signal);
-    position = batch.nextOffset;
+    const start = position;
+    position = await slots.run(async () => {
+      const batch = await readAt(reader, at, start);
+      for (const record of batch.records) {
+        if (record.offset < start || record.offset >= to) continue;
+        const taking = take(record);
+        if (taking) await taking;
+        if (signal.aborted) break;
+      }
+      return batch.nextOffset;
+    });
+    if (position === start) await sleep(clock, READ_WAIT_MS, signal);
   }
 }
 

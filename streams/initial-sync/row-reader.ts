@@ -12,7 +12,9 @@ import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } f
 import type { ReplayTurns } from '../replay-turns.ts';
 import type { SchemaLoader } from '../schema-loader.ts';
 import type { RowOrigin } from '../segment.ts';
+import type { SetMemory } from './document-set.ts';
 import { readAt } from './read-on.ts';
+import type { ReadSlots } from './read-slots.ts';
 import type { RowQueue } from './row-queue.ts';
 import type { SyncPart } from './sync-part.ts';
 
@@ -20,6 +22,8 @@ import type { SyncPart } from './sync-part.ts';
 const BACKLOG_RECORDS = 2_000;
 const MOST_BACKLOG_BYTES = 4 * 1024 * 1024;
 const LEAST_BACKLOG_BYTES = 256 * 1024;
+/** What one read has at the most, but for a single record that is larger. */
+const KEPT_BYTES = 1024 * 1024;
 /** Of rows that an upstream wrote without the header: older than every mutation. */
 const UNKNOWN_SOURCE = '00000-0-00000000000000000000';
 
@@ -30,6 +34,9 @@ export interface RowReaderContext extends FanOutContext {
   readonly reader: PartitionReader;
   readonly turns: ReplayTurns;
   readonly clock: Clock;
+  readonly slots: ReadSlots;
+  /** For what was read and waits. */
+  readonly memory: SetMemory;
 }
 
 export interface RowReaderOptions {
@@ -108,6 +115,17 @@ export class RowReader {
   async advance(parts: readonly SyncPart[], end: number, signal: AbortSignal): Promise<boolean> {
     const group = this.#nextGroup(parts, end);
     if (!group || this.#options.isShortOfMemory() || this.#options.budget() <= 0) return false;
+    return this.#context.slots.run(() => this.#feed(group, signal));
+  }
+
+  close(): void {
+    this.#reading = new Map();
+    this.#keep(null);
+    this.#fanOut.close();
+    this.#deletions.close();
+  }
+
+  async #feed(group: Group, signal: AbortSignal): Promise<boolean> {
     const batch = await this.#read(group.from);
     await this.#context.turns.next(signal);
     if (signal.aborted || batch.nextOffset === group.from) return false;
@@ -121,25 +139,26 @@ export class RowReader {
       fanOut.pumpTouched(this.#context.clock.monotonic());
     }
     const isHalted = reached < Math.min(batch.nextOffset, group.to);
+    this.#keep(isHalted && !signal.aborted ? batch : null);
     if (isHalted && this.#topology.schemaId >= 0)
       await this.#context.schemas.load(this.#topology.schemaId, signal).catch(() => undefined);
     return reached > group.from;
-  }
-
-  close(): void {
-    this.#reading = new Map();
-    this.#lastRead = null;
-    this.#fanOut.close();
-    this.#deletions.close();
   }
 
   /** What was read last serves again while there is something left of it: a rate may let pass a few rows at a time. */
   async #read(from: number): Promise<ConsumedBatch> {
     const last = this.#lastRead;
     if (last && last.fetchedOffset <= from && from < last.nextOffset) return last;
-    this.#lastRead = null;
-    this.#lastRead = await readAt(this.#context.reader, this.#at, from);
-    return this.#lastRead;
+    this.#keep(null);
+    return readAt(this.#context.reader, this.#at, from);
+  }
+
+  /** Keeps what was read, as far as there is memory for it. */
+  #keep(batch: ConsumedBatch | null): void {
+    const { memory } = this.#context;
+    if (batch === this.#lastRead) return;
+    if (this.#lastRead) memory.giveBack(KEPT_BYTES);
+    this.#lastRead = batch && memory.take(KEPT_BYTES) ? batch : null;
   }
 
   /** Whether the part still stands where it was read for: whoever left meanwhile is read for on its own. */

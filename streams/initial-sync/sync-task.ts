@@ -11,7 +11,7 @@ import type { Logger } from '../logger.ts';
 import type { EngineMetrics } from '../metrics.ts';
 import type { Stance } from '../replication-states.ts';
 import { DeadDocuments } from './dead-documents.ts';
-import { DocumentSetFullError, type SetMemory } from './document-set.ts';
+import { DocumentSetFullError } from './document-set.ts';
 import { RateLimit } from './rate-limit.ts';
 import { OffsetLostError } from './read-on.ts';
 import { RowReader, type RowReaderContext, type RowVerdict } from './row-reader.ts';
@@ -29,8 +29,6 @@ const LIVE_LAG_RECORDS = 2_000;
 
 export interface SyncTaskContext extends RowReaderContext {
   readonly syncs: SyncPort;
-  /** What all sets of documents of this instance may take. */
-  readonly memory: SetMemory;
   /** Operations a second and replication, for the whole group; null: as fast as it goes. */
   readonly maxRate: number | null;
   /** How far rows may go beyond the last acknowledged commit. */

@@ -7,6 +7,7 @@ import type { ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-p
 import type { SchemaLoader } from '../schema-loader.ts';
 import { DocumentSet, type SetMemory } from './document-set.ts';
 import { readOn } from './read-on.ts';
+import type { ReadSlots } from './read-slots.ts';
 
 const SCHEMA_RETRY_MS = 1_000;
 
@@ -15,6 +16,7 @@ export interface TouchedDocumentsContext {
   readonly decoder: MutationDecoder;
   readonly schemas: SchemaLoader;
   readonly clock: Clock;
+  readonly slots: ReadSlots;
   readonly memory: SetMemory;
 }
 
@@ -57,8 +59,8 @@ export class TouchedDocuments {
    * read now.
    */
   async scan(at: TopicPartition, from: number, to: number, signal: AbortSignal): Promise<void> {
-    const { reader, clock } = this.#context;
-    await readOn({ reader, clock, at, from, to, signal }, (record) => {
+    const { reader, clock, slots } = this.#context;
+    await readOn({ reader, clock, slots, at, from, to, signal }, (record) => {
       const schemaId = this.#mark(record);
       return schemaId === null ? null : this.#markLater(record, schemaId, signal);
     });

@@ -1,6 +1,6 @@
 import { expect, jest, test } from '@jest/globals';
-import type { ProcessorProcess } from '../../support/processor-process.ts';
 import { ConvergingDatamart, REPLICATIONS, startTwo, topicOf } from '../../support/converging-datamart.ts';
+import type { ProcessorProcess } from '../../support/processor-process.ts';
 import { lasts, stateOf, tell } from '../observed.ts';
 
 /* Initial synchronizations under faults: row 52 of RELIABILITY section 6. */
