@@ -6,8 +6,8 @@ import type { Logger } from '../streams/logger.ts';
 import { openControlPlane, type ControlPlane } from './control-plane.ts';
 import { FollowedTables } from './control-tables.ts';
 import { readOnlyPositions } from './control-view.ts';
-import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { OpenExecutions } from './initial-sync/session.ts';
+import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { ReplicationsConnection } from './replications/session.ts';
 import { assertTopics } from './required-topics.ts';
 
@@ -50,8 +50,8 @@ export async function openReplications(
 
 /** Initial synchronizations over the settings' Kafka, for commands. */
 export const openExecutions: OpenExecutions = async (settings, logger) => {
-  const { executions, close } = await openReplications(settings, logger);
-  return { operations: executions, close };
+  const connection = await openReplications(settings, logger);
+  return { operations: connection.executions, close: () => connection.close() };
 };
 
 async function assertControlTopics({ kafka, topics }: Settings, logger: Logger): Promise<void> {

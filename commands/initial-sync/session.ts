@@ -2,8 +2,8 @@ import { ApiError } from '../../api/api-error.ts';
 import type { ExecutionOperations } from '../../api/execution-operations.ts';
 import type { ExecutionResource } from '../../api/execution-resource.ts';
 import type { ExecutionStatus } from '../../processors/initial-sync/execution.ts';
-import type { ControlAccess, ControlAction } from '../run-on-control-plane.ts';
 import type { ControlSession } from '../control-session.ts';
+import type { ControlAccess, ControlAction } from '../run-on-control-plane.ts';
 
 /** Opens initial synchronizations over the control topics of the settings' Kafka. */
 export type OpenExecutions = ControlAccess<ExecutionOperations>['overKafka'];

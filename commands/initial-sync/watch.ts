@@ -29,8 +29,8 @@ export async function watch(
   for (;;) {
     const execution = await operations.get(datamartId, executionId);
     if (isJson) {
-      const { duration: _, ...compared } = execution;
-      const text = JSON.stringify(compared);
+      // Time that passes is no change.
+      const text = JSON.stringify({ ...execution, duration: null });
       if (text !== shown) writeJson(out, execution);
       shown = text;
     } else {

@@ -37,7 +37,8 @@ export class DecidedExecutions {
   /** The table has another record of the execution. */
   onStored(id: string): void {
     const [stored, decided] = [this.#table.get(id), this.#decided.get(id)];
-    if (stored && decided && (isEnded(stored) || stored.revision >= decided.revision)) this.#decided.delete(id);
+    if (stored && decided && (isEnded(stored) || stored.revision >= decided.revision))
+      this.#decided.delete(id);
   }
 
   /** Its records are about to be removed. */

@@ -31,7 +31,9 @@ test('launches, shows, lists and cancels over HTTP, as the service itself would'
   expect(launched).toMatchObject({ id: 'sync-1', status: 'PENDING' });
 
   expect(await executions.get(DATAMART, 'sync-1')).toMatchObject({ status: 'RUNNING', tasks: [] });
-  expect(await executions.list(DATAMART, { ...EVERYTHING, status: 'RUNNING', keywords: 'sync' })).toMatchObject({
+  expect(
+    await executions.list(DATAMART, { ...EVERYTHING, status: 'RUNNING', keywords: 'sync' }),
+  ).toMatchObject({
     items: [{ id: 'sync-1' }],
     total: 1,
   });
