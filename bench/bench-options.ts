@@ -50,7 +50,7 @@ export interface BenchOptions {
   readonly table: number;
   /** Another checkout whose program takes part in the throughput bench; null for none. */
   readonly against: string | null;
-  /** Whether the throughput bench also measures this program keeping the snapshot. */
+  /** Whether the throughput bench also measures this program keeping the snapshot, and a profile is of that. */
   readonly hasSnapshot: boolean;
   /** Where CPU profiles of the program go; null for none. */
   readonly profileDirectory: string | null;
@@ -71,7 +71,7 @@ export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] 
   --replications <list>  replications of the datamart (1,4,16)
   --delays <list>        ms until the fake Pub/Sub answers (0,20)
   --against <directory>  another checkout of this program, with its node_modules, as a third one in the throughput bench
-  --snapshot             in the throughput bench also this program with SNAPSHOT_ENABLED=true
+  --snapshot             in the throughput bench also this program with SNAPSHOT_ENABLED=true; profiles it so
   --foreign <n>          replications of other datamarts in the join bench (10000)
   --rate <n>             mutations a second of the isolation bench's open loop (half of what full load came to)
   --loops <list>         which runs the isolation bench makes; the open one alone needs --rate (full,open)

@@ -12,7 +12,7 @@ import { RecordDecoder } from '../schemas/record-decoder.ts';
 import { compileWriterSchema } from '../schemas/writer-schema.ts';
 import { encodeRecordBatch, maxRecordBatchBytes } from '../streams/kafka/record-batch-encoder.ts';
 import { SegmentPool } from '../streams/segment-pool.ts';
-import { SnapshotBatch } from '../streams/snapshot/snapshot-batch.ts';
+import { SnapshotBatch, SnapshotColumns } from '../streams/snapshot/snapshot-batch.ts';
 
 const RECORDS_PER_ROUND = 100_000;
 const rounds = Number(process.argv[2] ?? 8);
@@ -102,18 +102,21 @@ const documents = Array.from({ length: BATCH_RECORDS }, (_, n) => {
 });
 const pool = new SegmentPool(Number.MAX_SAFE_INTEGER, () => undefined);
 const wire = Buffer.alloc(1 << 21);
-let snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), 0);
+const columns = new SnapshotColumns();
+const origin = { partition: 3, partitionCount: 8 };
+let snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), columns, 0, origin);
 /** A copy under its document's key; with the last of them the batch is encoded as it is sent. */
 const snapshotRecord = (): void => {
   const { count } = snapshotBatch;
   const { decoded, record } = documents[count] as (typeof documents)[number];
-  snapshotBatch.put(decoded, record, '00008-3-00000000000000123456', 0);
+  snapshotBatch.put(decoded, record, 0);
   if (count + 1 < BATCH_RECORDS) return;
-  const { records, storage } = snapshotBatch;
+  const { storage } = snapshotBatch;
+  const records = snapshotBatch.records();
   if (maxRecordBatchBytes(records) > wire.length) throw new Error('the batch is larger than its buffer');
   encodeRecordBatch(records, wire, 0);
   pool.release(storage);
-  snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), 0);
+  snapshotBatch = new SnapshotBatch(pool.acquire(0, wire.length), columns, 0, origin);
 };
 
 const cases: readonly (readonly [name: string, run: () => unknown, usual: (() => unknown) | null])[] = [

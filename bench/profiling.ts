@@ -29,6 +29,7 @@ export async function profileProcessor(
       delayMs,
       warmUpRecords: warmUpRecords(count),
       passes: 1,
+      hasSnapshot: options.hasSnapshot,
       profileFile,
     });
     print(`N = ${count}, ${delayMs} ms: ${cpu.toFixed(2)} µs a record while profiled, ${profileFile}`);

@@ -60,6 +60,8 @@ const REBALANCE_READY_MS = 60_000;
 const DRAIN_CHECK_MS = 10;
 /** Beyond the drain: what is in flight then to destinations that don't answer is given up. */
 const LAST_ATTEMPTS_MS = 2_000;
+/** Without time to drain, too: what was delivered is committed only if the snapshot has it. */
+const LAST_SNAPSHOT_MS = 1_000;
 /** A coordinator that doesn't answer must not keep the process from ending. */
 const LAST_COMMIT_MS = 2_500;
 const LAGGARD_CHECK_MS = 100;
@@ -507,11 +509,14 @@ export class ReplicationApplication implements StreamTaskOwner {
     this.#stopping.abort();
     this.#assignment.pause();
     const tasks = [...this.#assignment.tasks];
-    for (const task of tasks) task.replications.stopReplays();
-    const deadline = clock.monotonic() + drainMs;
+    for (const task of tasks) task.finish();
+    const startedAt = clock.monotonic();
+    const isWithin = (ms: number): boolean => clock.monotonic() - startedAt < ms;
+    const isBusy = (): boolean =>
+      (isWithin(drainMs) && tasks.some((task) => !task.isDrained)) ||
+      (isWithin(LAST_SNAPSHOT_MS) && tasks.some((task) => task.isStoring));
     const never = new AbortController().signal;
-    while (tasks.some((task) => !task.isDrained) && clock.monotonic() < deadline)
-      await sleep(clock, DRAIN_CHECK_MS, never);
+    while (isBusy()) await sleep(clock, DRAIN_CHECK_MS, never);
     this.#givenUp = this.#undelivered();
     if (this.#givenUp.partitions.length > 0)
       logger.warn(this.#givenUp, 'not everything could be delivered in time; it will be sent again');

@@ -142,6 +142,17 @@ export interface Producer {
   close(): Promise<void>;
 }
 
+/** Records that are appended together. They are made when they are asked for: thousands needn't be held as objects. */
+export interface RecordList<R extends ProducedRecord = ProducedRecord> {
+  readonly length: number;
+  /** At least what keys, values and headers have in all, in bytes; ten more for each header. */
+  readonly maxBytes: number;
+  /** The record at `i`, which must be below `length`. */
+  at(i: number): R;
+  /** Those in `[from, to)`. */
+  slice(from: number, to: number): RecordList<R>;
+}
+
 /** What became of one attempt to append records to a partition. */
 export type AppendOutcome =
   /** All in-sync replicas have them; the first one has this offset, the others follow. */
@@ -165,11 +176,7 @@ export interface PartitionWriter {
    * written. At most one append of a partition may be under way. `mayStart` is asked in the very step that writes; until
    * it resolves the records' bytes must stay as they are. Never rejects.
    */
-  append(
-    at: TopicPartition,
-    records: readonly ProducedRecord[],
-    mayStart: () => boolean,
-  ): Promise<AppendOutcome>;
+  append(at: TopicPartition, records: RecordList, mayStart: () => boolean): Promise<AppendOutcome>;
   /** Idempotent. What is under way fails. */
   close(): Promise<void>;
 }

@@ -193,6 +193,7 @@ export class SegmentSlice implements OperationBatch {
 
   messageId(i: number): string {
     if (this.segment.rows) return this.segment.rows.messageId(this.from + i);
-    return formatMutationSource({ ...this.#scope, offset: this.segment.offset(this.from + i) });
+    const { partition, partitionCount } = this.#scope;
+    return formatMutationSource({ partition, partitionCount, offset: this.segment.offset(this.from + i) });
   }
 }

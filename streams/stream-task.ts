@@ -249,6 +249,17 @@ export class StreamTask implements TaskReplicationsOwner, SyncTaskOwner {
     return this.committable() === this.#position;
   }
 
+  /** True while the snapshot hasn't got all that was taken up. */
+  get isStoring(): boolean {
+    return this.#snapshot !== null && this.#snapshot.position !== null;
+  }
+
+  /** The task takes up nothing more: nothing of it waits for company, nor is caught up with. */
+  finish(): void {
+    this.#snapshot?.flush();
+    this.replications.stopReplays();
+  }
+
   /** Takes up a batch that was fetched from `fetchPosition`, and returns at once. */
   accept(batch: ConsumedBatch): void {
     if (this.#closing.signal.aborted) return;

@@ -1,4 +1,4 @@
-import type { AppendOutcome, PartitionWriter, ProducedRecord, TopicPartition } from '../kafka-port.ts';
+import type { AppendOutcome, PartitionWriter, RecordList, TopicPartition } from '../kafka-port.ts';
 import type { ConnectableBroker } from './broker-connection.ts';
 import { ClusterConnection, leaderOf } from './cluster-connection.ts';
 import type { KafkaClient } from './kafkajs.ts';
@@ -23,11 +23,7 @@ export class KafkajsPartitionWriter implements PartitionWriter {
     this.#deadlineMs = deadlineMs;
   }
 
-  async append(
-    at: TopicPartition,
-    records: readonly ProducedRecord[],
-    mayStart: () => boolean,
-  ): Promise<AppendOutcome> {
+  async append(at: TopicPartition, records: RecordList, mayStart: () => boolean): Promise<AppendOutcome> {
     let queue: ProduceQueue;
     try {
       queue = await this.#queueOf(at);

@@ -1,4 +1,4 @@
-import type { ProducedRecord, TopicPartition } from '../kafka-port.ts';
+import type { RecordList, TopicPartition } from '../kafka-port.ts';
 import { safeOffset } from './cluster.ts';
 import { encodeRecordBatch, maxRecordBatchBytes } from './record-batch-encoder.ts';
 
@@ -19,7 +19,7 @@ const INT64 = 8;
 /** One batch for one partition. */
 export interface PartitionRecords {
   readonly at: TopicPartition;
-  readonly records: readonly ProducedRecord[];
+  readonly records: RecordList;
 }
 
 export interface ProduceHeader {

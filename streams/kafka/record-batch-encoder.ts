@@ -1,5 +1,5 @@
 import { crc32c } from '@node-rs/crc32';
-import type { ProducedRecord, RecordHeaders } from '../kafka-port.ts';
+import type { ProducedRecord, RecordHeaders, RecordList } from '../kafka-port.ts';
 import {
   ATTRIBUTES_AT,
   BEFORE_LENGTH_COUNTS,
@@ -28,22 +28,9 @@ const NO_LEADER_EPOCH = -1;
 
 /** A record beside its key, value and headers: length, attributes, timestamp and offset, the lengths of key and value, the number of headers. */
 const MOST_RECORD_OVERHEAD = 5 + 1 + 10 + 5 + 5 + 5 + 5;
-/** A header beside its name and value: their lengths. */
-const MOST_HEADER_OVERHEAD = 5 + 5;
-/** UTF-8 bytes that one UTF-16 unit needs at most. */
-const MOST_UTF8_GROWTH = 3;
-
 /** At most so many bytes has the batch of these records. */
-export function maxRecordBatchBytes(records: readonly ProducedRecord[]): number {
-  let bytes = RECORDS_AT;
-  for (const { key, value, headers } of records) {
-    bytes += MOST_RECORD_OVERHEAD + (key?.length ?? 0) + (value?.length ?? 0);
-    for (const name in headers) {
-      for (const content of valuesOf(headers, name))
-        bytes += MOST_HEADER_OVERHEAD + name.length * MOST_UTF8_GROWTH + content.length * MOST_UTF8_GROWTH;
-    }
-  }
-  return bytes;
+export function maxRecordBatchBytes(records: RecordList): number {
+  return RECORDS_AT + records.maxBytes + records.length * MOST_RECORD_OVERHEAD;
 }
 
 /**
@@ -52,14 +39,15 @@ export function maxRecordBatchBytes(records: readonly ProducedRecord[]): number 
  * since 1970. Offsets count from 0: the broker sets them.
  * Layout: https://kafka.apache.org/documentation/#recordbatch
  */
-export function encodeRecordBatch(records: readonly ProducedRecord[], target: Buffer, now: number): number {
-  const firstTimestamp = records[0]?.timestamp ?? now;
-  let maxTimestamp = firstTimestamp;
+export function encodeRecordBatch(records: RecordList, target: Buffer, now: number): number {
+  let firstTimestamp = now;
+  let maxTimestamp = now;
   let end = RECORDS_AT;
   for (let i = 0; i < records.length; i++) {
-    const record = records[i] as ProducedRecord;
+    const record = records.at(i);
     const timestamp = record.timestamp ?? now;
-    if (timestamp > maxTimestamp) maxTimestamp = timestamp;
+    if (i === 0) firstTimestamp = timestamp;
+    if (i === 0 || timestamp > maxTimestamp) maxTimestamp = timestamp;
     end = writeRecord(record, i, timestamp - firstTimestamp, target, end);
   }
   target.writeBigInt64BE(0n, FIRST_OFFSET_AT);
@@ -102,24 +90,26 @@ function writeRecord(
 
 function writeHeaders(headers: RecordHeaders, target: Buffer, at: number): number {
   let count = 0;
-  for (const name in headers) count += valuesOf(headers, name).length;
+  for (const name in headers) count += countOf(headers[name]);
   let to = writeVarint(count, target, at);
   for (const name in headers) {
-    for (const content of valuesOf(headers, name)) {
-      to = writeText(name, target, to);
-      to = typeof content === 'string' ? writeText(content, target, to) : writeBytes(content, target, to);
-    }
+    const header = headers[name];
+    if (header === undefined) continue;
+    if (typeof header === 'string' || Buffer.isBuffer(header)) to = writeHeader(name, header, target, to);
+    else for (const content of header) to = writeHeader(name, content, target, to);
   }
   return to;
 }
 
-const NONE: readonly (Buffer | string)[] = [];
-
 /** A header may have several values, or none. */
-function valuesOf(headers: RecordHeaders, name: string): readonly (Buffer | string)[] {
-  const header = headers[name];
-  if (header === undefined) return NONE;
-  return typeof header === 'string' || Buffer.isBuffer(header) ? [header] : header;
+function countOf(header: RecordHeaders[string]): number {
+  if (header === undefined) return 0;
+  return typeof header === 'string' || Buffer.isBuffer(header) ? 1 : header.length;
+}
+
+function writeHeader(name: string, content: Buffer | string, target: Buffer, at: number): number {
+  const to = writeText(name, target, at);
+  return typeof content === 'string' ? writeText(content, target, to) : writeBytes(content, target, to);
 }
 
 function writeText(text: string, target: Buffer, at: number): number {

@@ -1,7 +1,14 @@
 import { backoffMs, type Random } from '../backoff.ts';
 import { sleep, type Clock } from '../clock.ts';
 import { ATTEMPT_DEADLINE_MS, SETTLE_MS } from '../destination.ts';
-import type { AppendOutcome, PartitionWriter, ProducedRecord, TopicPartition } from '../kafka-port.ts';
+import type {
+  AppendOutcome,
+  PartitionWriter,
+  ProducedRecord,
+  RecordList,
+  TopicPartition,
+} from '../kafka-port.ts';
+import { RecordArray } from '../record-array.ts';
 
 /** Below what a broker takes by default: 1 MiB. */
 const MAX_BATCH_BYTES = 900_000;
@@ -20,7 +27,7 @@ export interface AppenderPorts {
 export interface AppenderOwner<Appended extends ProducedRecord> {
   /** Whether an attempt may start now (PROTOCOL A3). */
   mayAttempt(): boolean;
-  onStored(records: readonly Appended[]): void;
+  onStored(records: RecordList<Appended>): void;
   /** An attempt failed, the so-manieth in a row; it is made again. */
   onFailed(error: Error, failures: number): void;
   /** The topic takes no record of this size. Resolves with one that is stored in its place, or null for none. */
@@ -63,16 +70,16 @@ export class PartitionAppender<Appended extends ProducedRecord> {
    * Stores the records as one batch, or in parts. Resolves with false when the signal aborted first. Not to be called
    * again before that.
    */
-  async append(records: readonly Appended[]): Promise<boolean> {
+  async append(records: RecordList<Appended>): Promise<boolean> {
     const { clock } = this.#ports;
     const wait = this.#newerNotBefore - clock.monotonic();
     if (wait > 0) await sleep(clock, wait, this.#signal);
     return this.#store(records);
   }
 
-  async #store(records: readonly Appended[]): Promise<boolean> {
+  async #store(records: RecordList<Appended>): Promise<boolean> {
     const { clock, random } = this.#ports;
-    if (records.length > 1 && bytesOf(records) > this.#maxBytes) return this.#storeHalves(records);
+    if (records.length > 1 && records.maxBytes > this.#maxBytes) return this.#storeHalves(records);
     for (let failures = 0; !this.#signal.aborted;) {
       const outcome = await this.#attempt(records);
       switch (outcome.kind) {
@@ -96,7 +103,7 @@ export class PartitionAppender<Appended extends ProducedRecord> {
     return false;
   }
 
-  async #attempt(records: readonly Appended[]): Promise<AppendOutcome> {
+  async #attempt(records: RecordList<Appended>): Promise<AppendOutcome> {
     const { writer, clock } = this.#ports;
     if (!this.#mayAttempt()) return { kind: 'not_started' };
     let startedMs = 0;
@@ -116,22 +123,18 @@ export class PartitionAppender<Appended extends ProducedRecord> {
   }
 
   /** Halves, down to the record that the topic takes by no means. */
-  async #storeSmaller(records: readonly Appended[], error: Error): Promise<boolean> {
-    const [first] = records;
-    if (first && records.length === 1) {
-      const instead = await this.#owner.onTooLarge(first, error);
-      return instead ? this.#store([instead]) : !this.#signal.aborted;
+  async #storeSmaller(records: RecordList<Appended>, error: Error): Promise<boolean> {
+    if (records.length === 1) {
+      const instead = await this.#owner.onTooLarge(records.at(0), error);
+      return instead ? this.#store(new RecordArray([instead])) : !this.#signal.aborted;
     }
-    this.#maxBytes = Math.max(LEAST_BATCH_BYTES, Math.min(this.#maxBytes, bytesOf(records) / 2));
+    this.#maxBytes = Math.max(LEAST_BATCH_BYTES, Math.min(this.#maxBytes, records.maxBytes / 2));
     return this.#storeHalves(records);
   }
 
-  async #storeHalves(records: readonly Appended[]): Promise<boolean> {
+  async #storeHalves(records: RecordList<Appended>): Promise<boolean> {
     const half = Math.ceil(records.length / 2);
-    return (await this.#store(records.slice(0, half))) && (await this.#store(records.slice(half)));
+    const isHalfStored = await this.#store(records.slice(0, half));
+    return isHalfStored && (await this.#store(records.slice(half, records.length)));
   }
-}
-
-function bytesOf(records: readonly ProducedRecord[]): number {
-  return records.reduce((sum, { key, value }) => sum + (key?.length ?? 0) + (value?.length ?? 0), 0);
 }

@@ -4,6 +4,7 @@ import { Hash64 } from '../../schemas/hash64.ts';
 import { murmur2 } from '../../schemas/murmur2.ts';
 import type { ConsumedRecord, TopicPartition } from '../kafka-port.ts';
 import { logRanges, scanRange, type LogRange } from '../partition-scan.ts';
+import { RecordArray } from '../record-array.ts';
 import { PartitionAppender } from './partition-appender.ts';
 import { isMoved } from './snapshot-headers.ts';
 import { copyOf, SnapshotMerge, type MergePorts, type MergeRecord } from './snapshot-merge.ts';
@@ -186,6 +187,6 @@ class LeftBehind {
   async flush(): Promise<void> {
     const records = this.#records;
     this.#records = [];
-    if (records.length > 0) await this.#appender.append(records);
+    if (records.length > 0) await this.#appender.append(new RecordArray(records));
   }
 }

@@ -3,9 +3,10 @@ import { Hash64 } from '../../schemas/hash64.ts';
 import { isNewerSource, type MutationSource } from '../../schemas/mutation-source.ts';
 import type { ConsumedRecord, ProducedRecord, TopicPartition } from '../kafka-port.ts';
 import { scanRange, type LogRange, type ScanPorts } from '../partition-scan.ts';
+import { RecordArray } from '../record-array.ts';
 import { readPersistently } from '../redrive/persistent-read.ts';
 import { PartitionAppender, type AppenderPorts } from './partition-appender.ts';
-import { sourceOf } from './snapshot-headers.ts';
+import { isMoved, sourceOf } from './snapshot-headers.ts';
 
 /** A record for the snapshot, with the mutation that it is of. */
 export interface MergeRecord extends ProducedRecord {
@@ -28,6 +29,10 @@ export type MergePorts = ScanPorts & AppenderPorts;
 
 /** Of a record that doesn't tell its mutation: before all others. */
 const UNKNOWN_OFFSET = -1;
+/** What the newest record of a document is: a deletion or what stands for a row, a row, or word of where it has moved. */
+const NO_ROW = 0;
+const ROW = 1;
+const MOVED = 2;
 
 /**
  * Adds records to one partition of the snapshot that an instance may be writing meanwhile, so that in the end the last
@@ -47,11 +52,11 @@ export class SnapshotMerge {
   readonly #appender: PartitionAppender<MergeRecord>;
   readonly #hash = new Hash64();
   readonly #index = new HashIndex();
-  /** By document: the newest mutation whose record is there, where that record lies, and whether it is a row. */
+  /** By document: the newest mutation whose record is there, where that record lies, and what it is. */
   #partitionCounts = new Uint32Array(0);
   #offsets = new Float64Array(0);
   #positions = new Float64Array(0);
-  #hasRow = new Uint8Array(0);
+  #kinds = new Uint8Array(0);
   /** Documents whose last record isn't of their newest mutation. */
   readonly #dirty = new Set<number>();
   /** Up to where the partition was read. */
@@ -69,7 +74,8 @@ export class SnapshotMerge {
       {
         mayAttempt: () => true,
         onStored: (records) => {
-          for (const { value } of records) this.counts[value === null ? 'deleted' : 'stored'] += 1;
+          for (let i = 0; i < records.length; i += 1)
+            this.counts[records.at(i).value === null ? 'deleted' : 'stored'] += 1;
         },
         onFailed,
         onTooLarge: (record) => {
@@ -92,16 +98,17 @@ export class SnapshotMerge {
   /** Whether the partition holds a row of the document, as far as it was read. */
   hasRow(key: Buffer): boolean {
     const document = this.#index.find(this.#hash.of(key));
-    return document >= 0 && this.#hasRow[document] === 1;
+    return document >= 0 && this.#kinds[document] === ROW;
   }
 
   /**
-   * Adds the record, unless something newer of its document, or the same, is there. It must be a copy. What it returns is
-   * to be awaited before the next one.
+   * Adds the record, unless something newer of its document, or the same, is there; a row also in place of what stands
+   * for it. It must be a copy. What it returns is to be awaited before the next one.
    */
   offer(record: MergeRecord): Promise<void> | undefined {
     const document = this.#index.find(this.#hash.of(record.key));
-    if (document >= 0 && !this.#isNewer(record.source, document)) return undefined;
+    if (document >= 0 && !this.#isNewer(record.source, document) && !this.#isLacking(record, document))
+      return undefined;
     this.#buffered.push(record);
     this.#bufferedBytes += record.key.length + (record.value?.length ?? 0);
     return this.#bufferedBytes < this.#appender.maxBytes / 2 ? undefined : this.#flush();
@@ -121,7 +128,7 @@ export class SnapshotMerge {
     const records = this.#buffered;
     this.#buffered = [];
     this.#bufferedBytes = 0;
-    if (records.length > 0) await this.#appender.append(records);
+    if (records.length > 0) await this.#appender.append(new RecordArray(records));
   }
 
   /** Appends the record of the document's newest mutation again. */
@@ -133,7 +140,8 @@ export class SnapshotMerge {
       found = copyOf(record);
     });
     // Compaction takes a record only for a newer one, which is read next.
-    if (found && (await this.#appender.append([found]))) this.counts.mended += 1;
+    if (found && (await this.#appender.append(new RecordArray<MergeRecord>([found]))))
+      this.counts.mended += 1;
   }
 
   async #readOn(): Promise<void> {
@@ -160,11 +168,18 @@ export class SnapshotMerge {
     this.#partitionCounts[document] = source?.partitionCount ?? 0;
     this.#offsets[document] = source?.offset ?? UNKNOWN_OFFSET;
     this.#positions[document] = offset;
-    this.#hasRow[document] = value === null ? 0 : 1;
+    this.#kinds[document] = value === null ? (isMoved(headers) ? MOVED : NO_ROW) : ROW;
   }
 
   #isNewer(source: MutationSource | null, document: number): boolean {
     return source !== null && isNewerSource(source, this.#newestOf(document));
+  }
+
+  /** The record of the same mutation says that there is no row: the topic was too small for it. */
+  #isLacking({ source, value }: MergeRecord, document: number): boolean {
+    const known = this.#newestOf(document);
+    const isSame = source !== null && !isNewerSource(source, known) && !isNewerSource(known, source);
+    return isSame && value !== null && this.#kinds[document] === NO_ROW;
   }
 
   #isAtLeast(source: MutationSource | null, document: number): boolean {
@@ -183,11 +198,11 @@ export class SnapshotMerge {
 
   #grow(): void {
     const { capacity } = this.#index;
-    if (this.#hasRow.length >= capacity) return;
+    if (this.#kinds.length >= capacity) return;
     this.#partitionCounts = grownTo(capacity, this.#partitionCounts);
     this.#offsets = grownTo(capacity, this.#offsets);
     this.#positions = grownTo(capacity, this.#positions);
-    this.#hasRow = grownTo(capacity, this.#hasRow);
+    this.#kinds = grownTo(capacity, this.#kinds);
   }
 
   #scan(range: LogRange, onRecord: (record: ConsumedRecord) => void): Promise<void> {

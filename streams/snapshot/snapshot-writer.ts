@@ -1,19 +1,21 @@
-import { formatMutationSource } from '../../schemas/mutation-source.ts';
 import type { MutationView } from '../../schemas/mutation.ts';
 import type { ConsumedRecord, TopicPartition } from '../kafka-port.ts';
 import type { Logger } from '../logger.ts';
 import type { EngineMetrics } from '../metrics.ts';
 import type { SegmentPool } from '../segment-pool.ts';
 import { PartitionAppender, type AppenderPorts } from './partition-appender.ts';
-import { SnapshotBatch, snapshotBytes, type SnapshotRecord } from './snapshot-batch.ts';
+import { SnapshotBatch, snapshotBytes, SnapshotColumns, type SnapshotRecord } from './snapshot-batch.ts';
 import { isOmitted } from './snapshot-headers.ts';
 
 /** How long the first mutation of a batch waits for others: requests, not records, are what costs. */
 const LINGER_MS = 50;
 const SMALLEST_BATCH_BYTES = 16 * 1024;
 const GROWTH = 8;
-/** About one line a minute. */
+/** One batch fills up while another is stored. */
+const SPARE_COLUMNS = 2;
+/** About one line a minute, with the longest backoff. */
 const LOG_EVERY = 20;
+const REPEAT_LOG_MS = 60_000;
 
 export interface SnapshotWriterContext extends AppenderPorts {
   /** The snapshot topic of the task's mutation topic. */
@@ -61,7 +63,14 @@ export class SnapshotWriter {
   /** Is being stored. */
   #current: SnapshotBatch | null = null;
   #isRunning = false;
+  /** Of batches that are gone. */
+  readonly #spareColumns: SnapshotColumns[] = [];
   #nextBytes = SMALLEST_BATCH_BYTES;
+  /** Rows of the current batch that the topic takes by no means. */
+  #omitted = 0;
+  /** Records too large that no line has told of, and when the last line was written. */
+  #unlogged = 0;
+  #loggedMs = -Infinity;
 
   constructor(context: SnapshotWriterContext, owner: SnapshotWriterOwner) {
     this.#context = context;
@@ -71,8 +80,8 @@ export class SnapshotWriter {
       context,
       {
         mayAttempt: () => owner.mayAttempt(),
-        onStored: (records) => {
-          this.#onStored(records);
+        onStored: () => {
+          owner.onWaiting(false);
         },
         onFailed: (error, failures) => {
           this.#onFailed(error, failures);
@@ -104,9 +113,14 @@ export class SnapshotWriter {
       this.#seal(this.#open);
     }
     this.#open ??= this.#begin(needed, offset);
-    const source = formatMutationSource({ ...this.#owner.scope, offset });
     // A broker refuses what is dated too far in the future.
-    this.#open.put(mutation, record, source, Math.min(timestamp, this.#context.clock.now()));
+    this.#open.put(mutation, record, Math.min(timestamp, this.#context.clock.now()));
+  }
+
+  /** Lets nothing linger: what was taken up goes out as soon as it can. */
+  flush(): void {
+    this.#isAged = true;
+    void this.#run();
   }
 
   /** Starts nothing more. What is in flight ends by itself and counts for nothing. Idempotent. */
@@ -126,7 +140,8 @@ export class SnapshotWriter {
       this.#isAged = true;
       void this.#run();
     });
-    return new SnapshotBatch(pool.acquire(needed, this.#nextBytes), offset);
+    const columns = this.#spareColumns.pop() ?? new SnapshotColumns();
+    return new SnapshotBatch(pool.acquire(needed, this.#nextBytes), columns, offset, this.#owner.scope);
   }
 
   #seal(open: SnapshotBatch): void {
@@ -158,25 +173,18 @@ export class SnapshotWriter {
   async #settle(batch: SnapshotBatch): Promise<void> {
     const { pool, metrics } = this.#context;
     this.#current = batch;
-    const { records, count } = batch;
-    const isStored = await this.#appender.append(records);
+    const { count, deleted, superseded } = batch;
+    this.#omitted = 0;
+    const isStored = await this.#appender.append(batch.records());
     this.#current = null;
-    if (isStored) metrics.snapshotRecords.add(count - records.length, 'superseded');
+    if (this.#spareColumns.length < SPARE_COLUMNS) this.#spareColumns.push(batch.columns);
     pool.release(batch.storage);
-    if (isStored) this.#owner.onSettled(count);
-  }
-
-  #onStored(records: readonly SnapshotRecord[]): void {
-    const { snapshotRecords } = this.#context.metrics;
-    let deleted = 0;
-    let omitted = 0;
-    for (const { value, headers } of records) {
-      if (isOmitted(headers)) omitted += 1;
-      else if (value === null) deleted += 1;
-    }
-    snapshotRecords.add(records.length - deleted - omitted, 'stored');
+    if (!isStored) return;
+    const { snapshotRecords } = metrics;
+    snapshotRecords.add(count - deleted - superseded - this.#omitted, 'stored');
     snapshotRecords.add(deleted, 'deleted');
-    this.#owner.onWaiting(false);
+    snapshotRecords.add(superseded, 'superseded');
+    this.#owner.onSettled(count);
   }
 
   #onFailed(error: Error, failures: number): void {
@@ -191,18 +199,23 @@ export class SnapshotWriter {
 
   /** Says that the record can't be kept, and sees to it that no older one stands for it. */
   async #onTooLarge(record: SnapshotRecord, error: Error): Promise<SnapshotRecord | null> {
-    const { logger, metrics, snapshotTopic } = this.#context;
+    const { logger, metrics, clock, snapshotTopic } = this.#context;
     const { topic, partition } = this.#owner.scope;
     const { offset, key, value, headers } = record;
     const isOmission = isOmitted(headers);
     const bytes = key.length + (value?.length ?? 0);
     const detail = `the snapshot topic ${snapshotTopic} takes no record of ${bytes} bytes; raise its max.message.bytes`;
-    logger.error(
-      { topic, partition, offset, error },
-      isOmission ? `${detail}: an older value of the document stays there` : detail,
-    );
+    this.#unlogged += 1;
+    const now = clock.monotonic();
+    if (now - this.#loggedMs >= REPEAT_LOG_MS) {
+      const what = isOmission ? `${detail}: an older value of the document stays there` : detail;
+      logger.error({ topic, partition, offset, error, repeated: this.#unlogged }, what);
+      this.#loggedMs = now;
+      this.#unlogged = 0;
+    }
     if (isOmission) return null;
     metrics.snapshotRecords.add(1, 'too_large');
+    if (value !== null) this.#omitted += 1;
     await this.#owner.storeTooLarge(offset, detail);
     return { ...record, value: null, headers: { ...headers, omitted: 'too_large' } };
   }

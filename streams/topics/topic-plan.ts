@@ -223,7 +223,8 @@ function refusals(
       value: String(actual.partitions),
       remedy:
         `it needs ${snapshotPartitions[0]}, as many as its mutation topic ${wanted.mutationTopic}: ` +
-        `name another topic in ${wanted.namedBy}, or delete it and let \`topics create\` and \`snapshot rebuild\` make it anew`,
+        `name another topic in ${wanted.namedBy}, or delete it and let \`topics create\` and \`snapshot rebuild\` make it anew; ` +
+        `where partitions were added to ${wanted.mutationTopic}, \`partitions adopt\` sees to it`,
     });
   }
   return refused;

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import type { PartitionWriter, ProducedRecord } from '../../streams/kafka-port.ts';
 import { kafkajsPort } from '../../streams/kafka/kafkajs-port.ts';
+import type {
+  AppendOutcome,
+  PartitionWriter,
+  ProducedRecord,
+  TopicPartition,
+} from '../../streams/kafka-port.ts';
+import { RecordArray } from '../../streams/record-array.ts';
 import { brokersUnderTest, createTopic, readAll, uniqueTopic } from '../support/kafka.ts';
 import { silentLogger } from '../support/silent-logger.ts';
 
@@ -10,6 +16,12 @@ jest.setTimeout(60_000);
 
 let writer: PartitionWriter;
 const always = (): boolean => true;
+
+const append = (
+  at: TopicPartition,
+  records: readonly ProducedRecord[],
+  mayStart = always,
+): Promise<AppendOutcome> => writer.append(at, new RecordArray(records), mayStart);
 
 beforeAll(() => {
   const connection = { brokers: brokersUnderTest(), groupId: 'g', clientId: 'test', tls: null, sasl: null };
@@ -33,10 +45,10 @@ test('stores records in the partition that was chosen, in order, with headers an
   await createTopic(topic, { partitions: 2, config: { 'cleanup.policy': 'compact' } });
   const at = { topic, partition: 1 };
 
-  expect(await writer.append(at, [record(0), record(1)], always)).toEqual({ kind: 'stored', baseOffset: 0 });
+  expect(await append(at, [record(0), record(1)])).toEqual({ kind: 'stored', baseOffset: 0 });
   const [one, other] = await Promise.all([
-    writer.append(at, [{ ...record(2), value: null }], always),
-    writer.append({ topic, partition: 0 }, [record(3)], always),
+    append(at, [{ ...record(2), value: null }]),
+    append({ topic, partition: 0 }, [record(3)]),
   ]);
   expect([one, other]).toEqual([
     { kind: 'stored', baseOffset: 2 },
@@ -62,10 +74,10 @@ test('what the topic is too small for is told as such', async () => {
   const topic = uniqueTopic('small');
   await createTopic(topic, { config: { 'max.message.bytes': 5_000 } });
 
-  expect(await writer.append({ topic, partition: 0 }, [record(0, 10_000)], always)).toMatchObject({
+  expect(await append({ topic, partition: 0 }, [record(0, 10_000)])).toMatchObject({
     kind: 'too_large',
   });
-  expect(await writer.append({ topic, partition: 0 }, [record(0, 4_000)], always)).toMatchObject({
+  expect(await append({ topic, partition: 0 }, [record(0, 4_000)])).toMatchObject({
     kind: 'stored',
   });
 });
@@ -74,12 +86,12 @@ test('nothing is sent of who may not start, nor to a topic that isn’t there', 
   const topic = uniqueTopic('untouched');
   await createTopic(topic);
 
-  expect(await writer.append({ topic, partition: 0 }, [record(0)], () => false)).toEqual({
+  expect(await append({ topic, partition: 0 }, [record(0)], () => false)).toEqual({
     kind: 'not_started',
   });
   expect(await readAll(topic)).toEqual([]);
-  const missing = await writer.append({ topic: uniqueTopic('missing'), partition: 0 }, [record(0)], always);
+  const missing = await append({ topic: uniqueTopic('missing'), partition: 0 }, [record(0)]);
   expect(missing.kind).toBe('failed');
-  expect(await writer.append({ topic, partition: 7 }, [record(0)], always)).toMatchObject({ kind: 'failed' });
-  expect(await writer.append({ topic, partition: 0 }, [record(0)], always)).toMatchObject({ kind: 'stored' });
+  expect(await append({ topic, partition: 7 }, [record(0)])).toMatchObject({ kind: 'failed' });
+  expect(await append({ topic, partition: 0 }, [record(0)])).toMatchObject({ kind: 'stored' });
 });

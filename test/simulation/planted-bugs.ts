@@ -94,24 +94,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     ],
   },
   {
-    name: 'quiet is said while the snapshot is written',
-    rule: 'B6, A3',
-    edits: [
-      {
-        file: 'streams/stream-task.ts',
-        find: 'const isSnapshotQuiet = this.#snapshot?.isQuiet ?? true;',
-        replace: 'const isSnapshotQuiet = true;',
-      },
-    ],
-  },
-  {
     name: 'the oldest of a document wins in a snapshot batch',
     rule: 'B6',
     edits: [
       {
         file: 'streams/snapshot/snapshot-batch.ts',
-        find: 'this.#records.delete(name);',
-        replace: 'if (this.#records.has(name)) return;',
+        find: 'if (older !== EMPTY) this.#supersede(older);',
+        replace: 'if (older !== EMPTY) { this.#supersede(entry); return; }',
       },
     ],
   },

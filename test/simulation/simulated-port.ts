@@ -15,6 +15,7 @@ import type { SimulatedProcess } from './simulated-process.ts';
 const DEADLINE_MS = 8_000;
 /** How often the partition's leader must be asked for before something is written. */
 const LEADER_UNKNOWN = 0.1;
+const CUT_WHEN_SLOW = 0.5;
 
 export interface SimulatedPortOptions {
   readonly process: SimulatedProcess;
@@ -90,16 +91,17 @@ function simulatedWriter({ process, kafka, network, chance }: SimulatedPortOptio
           .catch(() => false));
       if (!isLeaderKnown) return failedWith(new Error('the leader is not known'));
       if (!mayStart()) return { kind: 'not_started' };
+      // On a slow network the connection may break while the request lies at the broker, which serves it later.
+      const isCut = network.faults.slow > 0 && chance.is(CUT_WHEN_SLOW);
       const deadline = Promise.withResolvers<AppendOutcome>();
-      const cancel = process.schedule(DEADLINE_MS, () => {
-        deadline.resolve({ kind: 'open', error: new Error('no answer in time') });
+      const cancel = process.schedule(isCut ? chance.between(1, 3_000) : DEADLINE_MS, () => {
+        deadline.resolve({ kind: 'open', error: new Error('no answer came') });
       });
       // The bytes leave now, whatever becomes of them in the process.
-      const sent = records.map(({ key, value, ...record }) => ({
-        ...record,
-        key: key && Buffer.from(key),
-        value: value && Buffer.from(value),
-      }));
+      const sent = Array.from({ length: records.length }, (_, i) => {
+        const { key, value, ...record } = records.at(i);
+        return { ...record, key: key && Buffer.from(key), value: value && Buffer.from(value) };
+      });
       const answered = network
         .call<AppendOutcome>(process, 'append', (answer) => {
           if (kafka.isReadOnly) {

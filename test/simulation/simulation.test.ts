@@ -41,7 +41,7 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   'crash at join': 10,
   'crash at heartbeat': 2,
   'crash at produce': 1,
-  'crash at append': 3,
+  'crash at append': 1,
   'snapshot records': 1_000,
   'snapshot deletions': 50,
   'crash at bounds': 2,

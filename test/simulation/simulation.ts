@@ -131,8 +131,11 @@ class Simulation {
       },
     });
     this.#snapshotOracle = hasSnapshot
-      ? new SnapshotOracle(partitions, (what) => {
-          this.#violated(what);
+      ? new SnapshotOracle(partitions, {
+          violated: (what) => {
+            this.#violated(what);
+          },
+          isOrderRelaxed: () => this.#oracle.isOrderRelaxed,
         })
       : null;
     this.#kafka = new SimulatedKafka({
@@ -188,7 +191,7 @@ class Simulation {
       );
     }
     if (this.#violations.length === 0) this.#oracle.atRest();
-    if (this.#violations.length === 0 && !this.#oracle.isOrderRelaxed) this.#snapshotOracle?.atRest();
+    if (this.#violations.length === 0) this.#snapshotOracle?.atRest();
     this.#reach('duplicates', this.#oracle.duplicates);
     return {
       seed: this.#seed,

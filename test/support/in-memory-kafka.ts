@@ -13,6 +13,7 @@ import type {
   PartitionWriter,
   ProducedRecord,
   Producer,
+  RecordList,
   TopicPartition,
 } from '../../streams/kafka-port.ts';
 
@@ -131,12 +132,12 @@ export class InMemoryKafka {
       append: async (at, records, mayStart) => {
         await Promise.resolve();
         if (!mayStart()) return { kind: 'not_started' };
-        const fault = this.appendFault?.(at, records);
+        // What is stored is a copy: the writer uses its memory again.
+        const copies = copiesOf(records);
+        const fault = this.appendFault?.(at, copies);
         if (fault) return fault;
         const baseOffset = this.log(at).length;
-        // What is stored is a copy: the writer uses its memory again.
-        for (const { key, value, ...record } of records)
-          this.append(at, { ...record, key: key && Buffer.from(key), value: value && Buffer.from(value) });
+        for (const record of copies) this.append(at, record);
         return { kind: 'stored', baseOffset };
       },
       close: () => Promise.resolve(),
@@ -308,4 +309,12 @@ export class InMemoryMember implements GroupConsumer {
 
 function key({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`;
+}
+
+/** The records, with bytes of their own. */
+export function copiesOf(records: RecordList): (ProducedRecord & { readonly timestamp: number })[] {
+  return Array.from({ length: records.length }, (_, i) => {
+    const { key, value, timestamp = 0, ...record } = records.at(i);
+    return { ...record, timestamp, key: key && Buffer.from(key), value: value && Buffer.from(value) };
+  });
 }

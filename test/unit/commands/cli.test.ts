@@ -27,6 +27,8 @@ const COMMANDS = [
   ['dead-letters', 'list'],
   ['dead-letters', 'redrive'],
   ['partitions', 'adopt'],
+  ['snapshot', 'rebuild'],
+  ['snapshot', 'verify'],
   ['replications', 'list'],
   ['replications', 'create'],
   ['replications', 'apply'],

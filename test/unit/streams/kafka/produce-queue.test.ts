@@ -5,7 +5,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { BrokerConnection } from '../../../../streams/kafka/broker-connection.ts';
 import { applyKafkajsPatches } from '../../../../streams/kafka/kafkajs-patches.ts';
 import { ProduceQueue } from '../../../../streams/kafka/produce-queue.ts';
-import type { AppendOutcome, ProducedRecord } from '../../../../streams/kafka-port.ts';
+import type { AppendOutcome } from '../../../../streams/kafka-port.ts';
+import { RecordArray } from '../../../../streams/record-array.ts';
 
 applyKafkajsPatches();
 const requireKafkajs = createRequire(import.meta.url);
@@ -17,7 +18,7 @@ const RequestQueue = requireKafkajs('kafkajs/src/network/requestQueue') as new (
 };
 
 const DEADLINE_MS = 300;
-const RECORDS: readonly ProducedRecord[] = [{ key: Buffer.from('k'), value: Buffer.from('v'), headers: {} }];
+const RECORDS = new RecordArray([{ key: Buffer.from('k'), value: Buffer.from('v'), headers: {} }]);
 const noLog = { debug: () => undefined, warn: () => undefined };
 
 /** A broker over TCP that a test answers for; requests reach it over kafkajs' own request queue. */

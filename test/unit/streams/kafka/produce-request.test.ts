@@ -7,6 +7,7 @@ import {
 } from '../../../../streams/kafka/produce-request.ts';
 import { encodeRecordBatch, maxRecordBatchBytes } from '../../../../streams/kafka/record-batch-encoder.ts';
 import type { ProducedRecord } from '../../../../streams/kafka-port.ts';
+import { RecordArray } from '../../../../streams/record-array.ts';
 
 const requireKafkajs = createRequire(import.meta.url);
 const createRequest = requireKafkajs('kafkajs/src/protocol/request') as (
@@ -26,16 +27,16 @@ interface KafkajsEncoder {
 const NOW = 1_763_900_000_000;
 
 function batchOf(records: readonly ProducedRecord[]): Buffer {
-  const target = Buffer.alloc(maxRecordBatchBytes(records));
-  return target.subarray(0, encodeRecordBatch(records, target, NOW));
+  const target = Buffer.alloc(maxRecordBatchBytes(new RecordArray(records)));
+  return target.subarray(0, encodeRecordBatch(new RecordArray(records), target, NOW));
 }
 
 test('a request is what kafkajs would write around the same batches', async () => {
   const records = (key: string): ProducedRecord[] => [{ key: Buffer.from(key), value: null, headers: {} }];
   const batches = [
-    { at: { topic: 'snapshot-ü', partition: 7 }, records: records('a') },
-    { at: { topic: 'other', partition: 0 }, records: records('b') },
-    { at: { topic: 'snapshot-ü', partition: 8 }, records: records('c') },
+    { at: { topic: 'snapshot-ü', partition: 7 }, records: new RecordArray(records('a')) },
+    { at: { topic: 'other', partition: 0 }, records: new RecordArray(records('b')) },
+    { at: { topic: 'snapshot-ü', partition: 8 }, records: new RecordArray(records('c')) },
   ];
   const header = { version: 7, correlationId: 42, clientId: 'client', timeoutMs: 7_000, now: NOW };
   const target = Buffer.alloc(maxProduceBytes(batches, 'client'));

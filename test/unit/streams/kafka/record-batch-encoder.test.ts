@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { encodeRecordBatch, maxRecordBatchBytes } from '../../../../streams/kafka/record-batch-encoder.ts';
 import { readRecordBatches } from '../../../../streams/kafka/record-batch.ts';
 import type { ConsumedRecord, ProducedRecord } from '../../../../streams/kafka-port.ts';
+import { RecordArray } from '../../../../streams/record-array.ts';
 import { crc32c } from '../../../support/crc32c.ts';
 
 const requireKafkajs = createRequire(import.meta.url);
@@ -20,8 +21,8 @@ const decodeByKafkajs = requireKafkajs('kafkajs/src/protocol/recordBatch/v0/deco
 const NOW = 1_763_900_000_000;
 
 function encoded(records: readonly ProducedRecord[]): Buffer {
-  const target = Buffer.alloc(maxRecordBatchBytes(records), 0xee);
-  return target.subarray(0, encodeRecordBatch(records, target, NOW));
+  const target = Buffer.alloc(maxRecordBatchBytes(new RecordArray(records)), 0xee);
+  return target.subarray(0, encodeRecordBatch(new RecordArray(records), target, NOW));
 }
 
 async function readBack(bytes: Buffer): Promise<ConsumedRecord[]> {

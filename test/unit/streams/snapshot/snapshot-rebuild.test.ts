@@ -103,7 +103,7 @@ describe('rebuilding the snapshot of a partition', () => {
     expect(logs.failures).toHaveLength(2);
   });
 
-  test('what is too large is counted, and nothing older stands for it', async () => {
+  test('what is too large is counted, nothing older stands for it, and it comes once the topic takes it', async () => {
     const logs = new SnapshotLogs(8);
     logs.copy(logs.activity('a', 1));
     logs.activity('a', 2, { value: { n: 2, pad: 'x'.repeat(1_000) } });
@@ -115,5 +115,9 @@ describe('rebuilding the snapshot of a partition', () => {
     expect(await rebuild(logs)).toMatchObject({ tooLarge: 1 });
     expect(logs.values()).toEqual({ a: null });
     expect(logs.rows()['a']?.headers).toMatchObject({ omitted: 'too_large' });
+
+    logs.kafka.appendFault = null;
+    expect(await rebuild(logs)).toMatchObject({ stored: 1, tooLarge: 0 });
+    expect(logs.values()).toEqual({ a: 2 });
   });
 });

@@ -5,6 +5,7 @@ import type { AppendOutcome, PartitionWriter, ProducedRecord } from '../../../..
 import { EngineMetrics } from '../../../../streams/metrics.ts';
 import { SegmentPool } from '../../../../streams/segment-pool.ts';
 import { SnapshotWriter } from '../../../../streams/snapshot/snapshot-writer.ts';
+import { copiesOf } from '../../../support/in-memory-kafka.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { silentLogger } from '../../../support/silent-logger.ts';
 import { aMutation, asJson, USER_POINT_ID, type MutationFields } from '../../schemas/mutation-builder.ts';
@@ -44,14 +45,9 @@ class Writing {
       append: async (at, records, mayStart) => {
         expect(at).toEqual({ topic: 'snapshot', partition: 3 });
         if (!mayStart()) return { kind: 'not_started' };
-        // As the port does: what is written is copied.
-        const copies = records.map((record) => ({
-          ...record,
-          key: record.key && Buffer.from(record.key),
-          value: record.value && Buffer.from(record.value),
-        }));
+        const copies = copiesOf(records);
         this.requests.push({ records: copies, atMs: this.clock.monotonic() });
-        return this.answers.shift()?.(records) ?? stored;
+        return this.answers.shift()?.(copies) ?? stored;
       },
       close: () => Promise.resolve(),
     };
