@@ -215,7 +215,7 @@ export class ConvergingDatamart implements AsyncDisposable {
   async divergences(): Promise<Readonly<Record<ReplicationId, Divergence | null>>> {
     const source = this.#sourceFold();
     const entries = await Promise.all(
-      REPLICATIONS.map(async (id) => [id, compareFolds(source, foldOf(await this.#arrivals(id)))] as const),
+      REPLICATIONS.map(async (id) => [id, divergenceOf(source, await this.#arrivals(id))] as const),
     );
     return Object.fromEntries(entries) as Record<ReplicationId, Divergence | null>;
   }
@@ -260,11 +260,13 @@ export class ConvergingDatamart implements AsyncDisposable {
   async #arrivals(id: ReplicationId): Promise<readonly Operation[]> {
     switch (id) {
       case 'json':
-        return this.#messages(id).map((data) => operationOf(data.toString('latin1')));
+        return this.#messages(id).map(({ data, storedAt }) => operationOf(data.toString('latin1'), storedAt));
       case 'avro':
-        return this.#messages(id).map((data) => avroOperationOf(data));
+        return this.#messages(id).map(({ data, storedAt }) => avroOperationOf(data, storedAt));
       case 'events':
-        return this.eventHubs.events(HUB).map(({ body }) => operationOf(body.toString('latin1')));
+        return this.eventHubs
+          .events(HUB)
+          .map(({ body, storedAt }) => operationOf(body.toString('latin1'), storedAt));
       case 'copy': {
         const records = await readAll(this.#copyTopic, this.deployment.brokers);
         return records.map(({ value }) => operationOf(value?.toString('latin1') ?? '{}'));
@@ -272,8 +274,8 @@ export class ConvergingDatamart implements AsyncDisposable {
     }
   }
 
-  #messages(id: string): readonly Buffer[] {
-    return this.pubsub.messages.filter(({ topic }) => topic === topicOf(id)).map(({ data }) => data);
+  #messages(id: string): FakePubSub['messages'] {
+    return this.pubsub.messages.filter(({ topic }) => topic === topicOf(id));
   }
 }
 
@@ -292,31 +294,42 @@ interface Operation {
   readonly document: string;
   readonly op: string;
   readonly value: string;
+  /** When it was stored there, in ms since 1970; null where the destination doesn't tell. */
+  readonly storedAt: number | null;
 }
 
-function operationOf(text: string): Operation {
+function operationOf(text: string, storedAt: number | null = null): Operation {
   const { doc_type, doc_id, op, value } = JSON.parse(text) as Record<string, unknown>;
-  return { document: `${String(doc_type)}/${String(doc_id)}`, op: String(op), value: JSON.stringify(value) };
+  const document = `${String(doc_type)}/${String(doc_id)}`;
+  return { document, op: String(op), value: JSON.stringify(value), storedAt };
 }
 
-function avroOperationOf(data: Buffer): Operation {
+function avroOperationOf(data: Buffer, storedAt: number): Operation {
   const { doc_type, doc_id, op, value } = decodeAvroOperation(data) as Record<string, unknown>;
   // As latin1 text of its UTF-8 bytes, as the others are.
   const latin1 = (text: unknown): string => Buffer.from(String(text)).toString('latin1');
   const parsed = JSON.stringify(JSON.parse(latin1(value)));
-  return { document: `${String(doc_type)}/${latin1(doc_id)}`, op: String(op), value: parsed };
+  return { document: `${String(doc_type)}/${latin1(doc_id)}`, op: String(op), value: parsed, storedAt };
 }
 
 function foldOf(operations: readonly Operation[]): Fold {
   return new Map(operations.map(({ document, op, value }) => [document, op === 'DELETE' ? null : value]));
 }
 
-function compareFolds(source: Fold, copy: Fold): Divergence | null {
+function divergenceOf(source: Fold, arrivals: readonly Operation[]): Divergence | null {
+  const copy = foldOf(arrivals);
   const counts = { missing: 0, stale: 0, resurrected: 0, extra: 0 };
   const examples: string[] = [];
   const note = (kind: keyof typeof counts, document: string): void => {
     counts[kind] += 1;
-    if (examples.length < 5) examples.push(`${kind} ${document}`);
+    if (examples.length >= 5) return;
+    const history = arrivals.filter((arrival) => arrival.document === document).slice(-4);
+    const told = history.map(
+      ({ op, value, storedAt }) => `${op} ${value.slice(0, 20)} at ${storedAt ?? '?'}`,
+    );
+    examples.push(
+      `${kind} ${document}: ${told.join(', ')}; wanted ${source.get(document)?.slice(0, 20) ?? 'none'}`,
+    );
   };
   for (const [document, value] of source) {
     const copied = copy.get(document) ?? null;
