@@ -1,5 +1,5 @@
-import { datamartOf, docTypeOf, NONE } from './mutation-fields.ts';
 import type { DocumentTypeIndex } from './document-type.ts';
+import { datamartOf, docTypeOf, NONE } from './mutation-fields.ts';
 import type { DatamartKey } from './mutation.ts';
 
 const SLASH = 0x2f;
