@@ -44,10 +44,16 @@ const COMMANDS: readonly CommandDefinition[] = [
     const { openReplications } = await import('./commands/replications-on-kafka.ts');
     return openReplications(settings, logger);
   }),
-  initialSyncCommand(async (settings, logger) => {
-    const { openExecutions } = await import('./commands/replications-on-kafka.ts');
-    return openExecutions(settings, logger);
-  }),
+  initialSyncCommand(
+    async (settings, logger) => {
+      const { openExecutions } = await import('./commands/replications-on-kafka.ts');
+      return openExecutions(settings, logger);
+    },
+    async (settings, logger) => {
+      const { openSyncPlans } = await import('./commands/replications-on-kafka.ts');
+      return openSyncPlans(settings, logger);
+    },
+  ),
   deadLettersCommand,
   partitionsCommand,
   snapshotCommand,

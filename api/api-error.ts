@@ -113,7 +113,6 @@ export const API_ERRORS = {
   sync_too_soon: { status: 429, meaning: 'the last one was less than a week ago, see details.next_date' },
   headers_too_large: { status: 431, meaning: 'address and headers are longer than 16 KiB' },
   internal_error: { status: 500, meaning: 'a defect of this program; the log knows error_id' },
-  not_implemented: { status: 501, meaning: 'this release doesn’t serve the call' },
   not_ready: {
     status: 503,
     meaning: 'the tables or dead letters can’t be read, or others are read for or redriven; try again',

@@ -10,6 +10,8 @@ type Schema = Readonly<Record<string, unknown>>;
 const text: Schema = { type: 'string' };
 const maybeText: Schema = { type: ['string', 'null'] };
 const offset: Schema = { type: 'string', pattern: '^[0-9]+$', description: 'an offset, as a decimal text' };
+const maybeCount: Schema = { type: ['integer', 'null'] };
+const countsByType: Schema = { type: 'object', additionalProperties: { type: 'integer' } };
 const time: Schema = { type: 'integer', description: 'ms since 1970 UTC' };
 const id: Schema = { type: 'string', pattern: '^[A-Za-z0-9_.-]{1,64}$' };
 const datamartId: Schema = { type: 'string', pattern: '^[1-9][0-9]{0,18}$' };
@@ -294,6 +296,71 @@ export const API_SCHEMAS = {
       datamart_id: { type: ['string', 'integer'], description: 'as in the path' },
     },
     additionalProperties: false,
+  },
+  Plan: {
+    type: 'object',
+    properties: {
+      replications: {
+        type: 'object',
+        description: 'by replication',
+        additionalProperties: { $ref: '#/components/schemas/PlanPart' },
+      },
+      rate: { ...maybeCount, description: 'operations per second and replication' },
+      superseded_rows: {
+        type: 'integer',
+        description: 'rows that may be sent beside those, until compaction has removed them',
+      },
+      unreadable_rows: { type: 'integer', description: 'rows that are no mutations, and are left out' },
+    },
+    required: ['replications', 'rate', 'superseded_rows', 'unreadable_rows'],
+  },
+  PlanPart: {
+    type: 'object',
+    description: 'null: not known, or not billed by it',
+    properties: {
+      documents: { ...countsByType, description: 'of the filter’s, by type' },
+      messages: { type: 'integer' },
+      bytes: { type: 'integer', description: 'of the operations, in the replication’s version' },
+      requests: { ...maybeCount, description: 'at least' },
+      billed_bytes: { ...maybeCount, description: 'at least, by the rules of the destination’s provider' },
+      throughput_unit_seconds: { ...maybeCount, description: 'of one unit that is used whole' },
+      seconds: { ...maybeCount, description: 'at the rate' },
+      billed_events: maybeCount,
+      billing_source: { ...maybeText, description: 'where the provider says by what it bills' },
+      deletions: { ...countsByType, description: 'of what was deleted in a gap, among the messages' },
+      not_in_schema: { type: 'integer', description: 'documents that the schema can’t hold' },
+      gap: {
+        type: ['object', 'null'],
+        description: 'what was not sent since its last initial synchronization',
+        properties: {
+          offsets: { ...offset, description: 'mutations at most' },
+          since: {
+            ...time,
+            type: ['integer', 'null'],
+            description: 'when the oldest was stored, at the latest',
+          },
+          older_than_tombstones: {
+            type: ['boolean', 'null'],
+            description: 'true: deletions of its beginning may not be repaired',
+          },
+        },
+        required: ['offsets', 'since', 'older_than_tombstones'],
+      },
+    },
+    required: [
+      'documents',
+      'messages',
+      'bytes',
+      'requests',
+      'billed_bytes',
+      'throughput_unit_seconds',
+      'seconds',
+      'billed_events',
+      'billing_source',
+      'deletions',
+      'not_in_schema',
+      'gap',
+    ],
   },
   Execution: {
     type: 'object',

@@ -21,12 +21,14 @@ import { deadLetterCalls } from './routes/dead-letter-calls.ts';
 import { explainCalls } from './routes/explain-calls.ts';
 import { initialSyncCalls } from './routes/initial-sync-calls.ts';
 import { replicationCalls } from './routes/replication-calls.ts';
+import type { SyncPlanOperations } from './sync-plan-operations.ts';
 import type { Principal, Tokens } from './tokens.ts';
 
 export interface ApiOptions {
   readonly replications: ReplicationOperations;
   readonly deadLetters: DeadLetterOperations;
   readonly executions: ExecutionOperations;
+  readonly plans: SyncPlanOperations;
   readonly tokens: Tokens;
   /** Requests per second and token. */
   readonly rateLimit: number;
@@ -73,7 +75,7 @@ export async function buildApiServer(options: ApiOptions): Promise<FastifyInstan
     ...credentialsCalls(options.replications),
     ...deadLetterCalls(options.replications, options.deadLetters),
     ...explainCalls(options.replications),
-    ...initialSyncCalls(options.executions),
+    ...initialSyncCalls(options.executions, options.plans),
   ];
   const paths = ['/openapi.json', ...(options.ops ? ['/healthz', '/readyz', '/metrics'] : [])];
   const served = [

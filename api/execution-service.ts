@@ -1,5 +1,4 @@
 import { isEnded, type Execution } from '../processors/initial-sync/execution.ts';
-import { judgeLaunch } from '../processors/initial-sync/launch-rules.ts';
 import { requestedExecution } from '../processors/initial-sync/launch.ts';
 import { SYNC_PROBLEM_CODES } from '../processors/initial-sync/sync-problem.ts';
 import { parseSyncRecord, type LaunchRequest } from '../processors/initial-sync/sync-request.ts';
@@ -8,9 +7,9 @@ import type { ControlLog, ControlState } from './control-plane.ts';
 import type { ExecutionOperations, ExecutionPageRequest } from './execution-operations.ts';
 import { executionResource, type ExecutionResource } from './execution-resource.ts';
 import { launchRecordOf, refusedLaunch } from './launch-body.ts';
+import { knownExecutions, launchable } from './launch-judgement.ts';
 import type { Caller, Page } from './replication-operations.ts';
 import { assertReady, hasWords } from './replication-reader.ts';
-import { observedState } from './replication-resource.ts';
 import { confirmed } from './replication-writer.ts';
 import { SerialByKey } from './serial-by-key.ts';
 
@@ -44,7 +43,7 @@ export class ExecutionService implements ExecutionOperations {
     { firstResult, maxResults, keywords, status }: ExecutionPageRequest,
   ): Promise<Page<ExecutionResource>> {
     assertReady(this.#options.state);
-    const found = [...this.#all()]
+    const found = [...knownExecutions(this.#options.state)]
       .filter((execution) => datamartId === null || execution.datamartId === datamartId)
       .filter((execution) => status === null || execution.status === status)
       .filter(({ id }) => hasWords(id, keywords))
@@ -124,15 +123,7 @@ export class ExecutionService implements ExecutionOperations {
   /** Nothing is written that would be refused. */
   #assertLaunchable(request: LaunchRequest): void {
     const { state, windowMs, now } = this.#options;
-    const executions = [...this.#all()].filter(({ datamartId }) => datamartId === request.datamartId);
-    const judgement = judgeLaunch(request, {
-      replications: state.replications,
-      stateOf: (config) => observedState(config, state),
-      executions,
-      requestedAt: now(),
-      windowMs,
-    });
-    if (judgement.kind === 'refused') throw refusedLaunch(judgement.problem, now());
+    launchable(request, state, { windowMs, nowMs: now() });
   }
 
   /** What the processors have refused is answered as what is refused here. */
@@ -162,15 +153,6 @@ export class ExecutionService implements ExecutionOperations {
     if (execution) return execution;
     const launch = requests.get(id)?.launch;
     return launch ? requestedExecution(id, launch) : null;
-  }
-
-  *#all(): Generator<Execution> {
-    const { executions, requests } = this.#options.state;
-    yield* executions.all();
-    for (const id of requests.ids()) {
-      const launch = executions.get(id) ? null : requests.get(id)?.launch;
-      if (launch) yield requestedExecution(id, launch);
-    }
   }
 
   /** Waits until this instance's table shows what is awaited, or for some seconds: a processor may not be there. */

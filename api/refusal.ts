@@ -35,7 +35,7 @@ function logError(error: ApiError, errorId: string, { request, principal, logger
     address: request.ip,
   };
   const isDefect = error.code === 'internal_error';
-  if (error.status >= 500 && error.code !== 'not_implemented')
+  if (error.status >= 500)
     logger[isDefect ? 'error' : 'warn'](
       { ...fields, error: isDefect ? (error.cause ?? error) : error },
       error.message,

@@ -11,6 +11,7 @@ import {
 } from '../api/control-plane.ts';
 import { ExecutionService } from '../api/execution-service.ts';
 import { ReplicationService } from '../api/replication-service.ts';
+import { SyncPlanService } from '../api/sync-plan-service.ts';
 import type { Settings } from '../config/settings.ts';
 import { writeCredentialsRecord } from '../processors/credentials-record.ts';
 import { ExplainError, parseExplainRequest } from '../processors/explain-request.ts';
@@ -29,6 +30,7 @@ import type { Logger } from '../streams/logger.ts';
 import type { PartitionPins } from '../streams/partition-pins.ts';
 import type { PositionLists } from '../streams/position-lists.ts';
 import { destinationProbe, type DestinationProbe } from './destination-probe.ts';
+import { SnapshotPlans } from './initial-sync/snapshot-plans.ts';
 import { openCredentials } from './processor.ts';
 import { safeText } from './safe-text.ts';
 
@@ -37,7 +39,7 @@ export interface ControlPlaneContext {
   readonly logger: Logger;
   /** Followed by whoever hands them in. */
   readonly tables: ControlTables;
-  readonly pins: Pick<PartitionPins, 'isHeld'>;
+  readonly pins: Pick<PartitionPins, 'isHeld' | 'countOf'>;
   readonly lists: Pick<PositionLists, 'resolve'>;
   readonly sinks: SinkRegistry;
   readonly schemas: SchemaCache;
@@ -49,6 +51,7 @@ export interface ControlPlaneContext {
 export interface ControlPlane extends AsyncDisposable {
   readonly operations: ReplicationService;
   readonly executions: ExecutionService;
+  readonly plans: SyncPlanService;
 }
 
 /** Puts together what the API and the commands on replications work with. Opens no connection yet. */
@@ -108,17 +111,27 @@ export function openControlPlane(context: ControlPlaneContext): ControlPlane {
     now: Date.now,
     random: Math.random,
   });
+  const windowMs = settings.initialSync.windowHours * 3_600_000;
+  const source = new SnapshotPlans({ settings, logger, tables, pins, sinks, schemas });
   return {
     operations,
+    plans: new SyncPlanService({
+      state,
+      source,
+      windowMs,
+      rate: settings.initialSync.maxRate,
+      now: Date.now,
+    }),
     executions: new ExecutionService({
       state,
       log,
-      windowMs: settings.initialSync.windowHours * 3_600_000,
+      windowMs,
       now: Date.now,
       newId: randomUUID,
       sleep: (ms) => delay(ms),
     }),
     [Symbol.asyncDispose]: async () => {
+      await source[Symbol.asyncDispose]();
       await Promise.allSettled([producer.close(), reader.close(), admin.close()]);
     },
   };

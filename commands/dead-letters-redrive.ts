@@ -3,6 +3,7 @@ import { selectLetters, type LetterSelectionOptions } from '../streams/redrive/l
 import type { RedriveLedger } from '../streams/redrive/redrive-ledger.ts';
 import type { Redrive, RedriveContext, RedriveEvent, RedriveOutcome } from '../streams/redrive/redrive.ts';
 import type { DeadLetterFilter, LetterPlace, LetterSource } from '../streams/redrive/stored-dead-letter.ts';
+import { durationText } from './duration-text.ts';
 import { ProgressLine } from './progress-line.ts';
 import { NOT_SENT, outcomeWords } from './redrive-words.ts';
 import { safeName, safeText } from './safe-text.ts';
@@ -170,7 +171,7 @@ class RedriveRun {
       `${this.#count('superseded')} superseded`,
       `${this.#count('rejected')} rejected`,
       `${Math.round(rate)}/s`,
-      ...(left === null ? [] : [`ends in about ${duration(left)}`]),
+      ...(left === null ? [] : [`ends in about ${durationText(left)}`]),
     ]
       .join(', ')
       .concat(this.#waitsFor);
@@ -251,10 +252,4 @@ class RedriveRun {
   #count(outcome: RedriveOutcome): number {
     return this.#counts.get(outcome) ?? 0;
   }
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  if (seconds < 5_400) return `${Math.ceil(seconds / 60)} min`;
-  return `${(seconds / 3_600).toFixed(1)} h`;
 }

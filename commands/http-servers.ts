@@ -4,6 +4,7 @@ import type { DeadLetterOperations } from '../api/dead-letter-operations.ts';
 import type { ExecutionOperations } from '../api/execution-operations.ts';
 import { openOpsServer, type OpsServer, type OpsSource } from '../api/ops-server.ts';
 import type { ReplicationOperations } from '../api/replication-operations.ts';
+import type { SyncPlanOperations } from '../api/sync-plan-operations.ts';
 import { TokensFileError } from '../api/tokens-file.ts';
 import { FileTokens, noTokens, type Tokens } from '../api/tokens.ts';
 import { ConfigError } from '../config/config-error.ts';
@@ -18,6 +19,7 @@ export interface HttpServersOptions {
     readonly replications: ReplicationOperations;
     readonly deadLetters: DeadLetterOperations;
     readonly executions: ExecutionOperations;
+    readonly plans: SyncPlanOperations;
     readonly tokens: Tokens;
   } | null;
   readonly logger: Logger;

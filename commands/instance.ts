@@ -14,7 +14,7 @@ export interface Instance {
   readonly schemas: SchemaCache;
   readonly control: {
     readonly tables: ControlTables;
-    readonly pins: Pick<PartitionPins, 'isHeld'>;
+    readonly pins: Pick<PartitionPins, 'isHeld' | 'countOf'>;
     readonly lists: Pick<PositionLists, 'resolve'>;
   };
   /** False once it is ending, or can't work any more. */

@@ -6,6 +6,7 @@ import type { Logger } from '../streams/logger.ts';
 import { openControlPlane, type ControlPlane } from './control-plane.ts';
 import { FollowedTables } from './control-tables.ts';
 import { readOnlyPositions } from './control-view.ts';
+import type { OpenSyncPlans } from './initial-sync/plan-command.ts';
 import type { OpenExecutions } from './initial-sync/session.ts';
 import { openSchemas, openSinks, openTable } from './processor.ts';
 import type { ReplicationsConnection } from './replications/session.ts';
@@ -15,7 +16,7 @@ import { assertTopics } from './required-topics.ts';
 export async function openReplications(
   settings: Settings,
   logger: Logger,
-): Promise<ReplicationsConnection & Pick<ControlPlane, 'executions'>> {
+): Promise<ReplicationsConnection & Pick<ControlPlane, 'executions' | 'plans'>> {
   await assertControlTopics(settings, logger);
   await using stack = new AsyncDisposableStack();
   const sinks = await openSinks(settings, logger, { pubsubEmulatorHost: null });
@@ -32,7 +33,7 @@ export async function openReplications(
   await followed.start(new AbortController().signal);
   const schemas = openSchemas(settings);
   stack.defer(() => schemas.close());
-  const { operations, executions } = stack.use(
+  const { operations, executions, plans } = stack.use(
     openControlPlane({
       settings,
       logger,
@@ -45,13 +46,19 @@ export async function openReplications(
     }),
   );
   const held = stack.move();
-  return { operations, executions, close: () => held.disposeAsync() };
+  return { operations, executions, plans, close: () => held.disposeAsync() };
 }
 
 /** Initial synchronizations over the settings' Kafka, for commands. */
 export const openExecutions: OpenExecutions = async (settings, logger) => {
   const connection = await openReplications(settings, logger);
   return { operations: connection.executions, close: () => connection.close() };
+};
+
+/** Plans of initial synchronizations over the settings' Kafka, for commands. */
+export const openSyncPlans: OpenSyncPlans = async (settings, logger) => {
+  const connection = await openReplications(settings, logger);
+  return { operations: connection.plans, close: () => connection.close() };
 };
 
 async function assertControlTopics({ kafka, topics }: Settings, logger: Logger): Promise<void> {

@@ -85,7 +85,13 @@ export async function runStart(
       contentType: metrics.contentType,
     },
     api: settings.roles.includes('api')
-      ? { replications: plane.operations, deadLetters, executions: plane.executions, tokens }
+      ? {
+          replications: plane.operations,
+          deadLetters,
+          executions: plane.executions,
+          plans: plane.plans,
+          tokens,
+        }
       : null,
     logger,
   });

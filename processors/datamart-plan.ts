@@ -36,16 +36,26 @@ export const EMPTY_PLAN: DatamartPlan = {
   parentNotInSchema: [],
 };
 
+/** What the replication's filter selects. */
+export function selectedDocuments({ filter }: ReplicationConfig): DocumentTypeMask {
+  return filter ?? ALL_DOCUMENT_TYPES;
+}
+
+/** What is delivered of it: a schema of version 2 without `UserPointParent` can't hold that. */
+export function deliveredDocuments(replication: ReplicationConfig): DocumentTypeMask {
+  const selected = selectedDocuments(replication);
+  const lacksParent = replication.version === 2 && !replication.userPointParent;
+  return lacksParent ? selected & ~(1 << USER_POINT_PARENT) : selected;
+}
+
 /** Compiles the ACTIVE ones of a datamart's replications. Pure. */
 export function compileDatamart(replications: readonly ReplicationConfig[]): DatamartPlan {
   const groups = new Map<string, { route: Omit<Route, 'replications'>; replications: ReplicationConfig[] }>();
   const parentNotInSchema: ReplicationConfig[] = [];
   for (const replication of replications) {
     if (replication.status !== 'ACTIVE') continue;
-    const selected = replication.filter ?? ALL_DOCUMENT_TYPES;
-    const lacksParent = replication.version === 2 && !replication.userPointParent;
-    const documents = lacksParent ? selected & ~(1 << USER_POINT_PARENT) : selected;
-    if (documents !== selected) parentNotInSchema.push(replication);
+    const documents = deliveredDocuments(replication);
+    if (documents !== selectedDocuments(replication)) parentNotInSchema.push(replication);
     const orderingLanes = replication.ordering ? replication.orderingLanes : 0;
     const key = `v${replication.version}/${documents}/${orderingLanes}`;
     const group = groups.get(key) ?? {

@@ -1,6 +1,7 @@
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
 import { DOCUMENT_TYPES } from '../schemas/document-type.ts';
 import { hashText, type Hash64 } from '../schemas/hash64.ts';
+import { isNewerSource, type MutationSource } from '../schemas/mutation-source.ts';
 import { grownTo, HashIndex } from './hash-index.ts';
 
 /**
@@ -36,16 +37,10 @@ export interface Comparison {
   readonly examples: readonly DifferentDocument[];
 }
 
-/** Where a mutation lies in the order of its document: its message id without the partition, which is always the same. */
-export interface MutationPosition {
-  /** Partitions that the mutation topic had. */
-  readonly partitionCount: number;
-  readonly offset: number;
-}
-
 const ABSENT = 0;
 const LIVE = 1;
 const DEAD = 2;
+const UNKNOWN = 3;
 /** `#states` holds the type in the low four bits, then two bits for each side. */
 const TYPE_MASK = 15;
 const SOURCE_SHIFT = 4;
@@ -55,8 +50,8 @@ const COPY_SHIFT = 6;
  * Folds two logs of the same documents, a source and its copy, and compares what they come to: per document the last
  * record counts. Documents and contents are known by 64-bit hashes alone.
  *
- * Takes 30 to 61 MB per million documents of both sides together (46 to 91 with positions), and half as much again in
- * the moment in which it grows.
+ * Takes 30 to 61 MB per million documents of both sides together, 16 to 32 MB more for each side whose records come with
+ * their mutations, and half as much again in the moment in which it grows.
  */
 export class DocumentFold {
   readonly #index = new HashIndex();
@@ -65,35 +60,45 @@ export class DocumentFold {
   #sourceLow = new Int32Array(0);
   #copyHigh = new Int32Array(0);
   #copyLow = new Int32Array(0);
-  /** Empty until a record comes with a position. */
-  #partitionCounts = new Uint32Array(0);
-  #offsets = new Float64Array(0);
+  readonly #newestOfSource = new NewestMutations();
+  readonly #newestOfCopy = new NewestMutations();
 
   /** Documents that were seen on either side, deleted ones too. */
   get size(): number {
     return this.#index.size;
   }
 
-  /** The source's next record of a document; null deletes it. */
-  takeSource(key: Hash64, docType: DocumentTypeIndex, value: Hash64 | null): void {
+  /**
+   * The source's next record of a document; null deletes it. With the mutation that it comes from it counts only where no
+   * newer one is known: the order of the records doesn't matter then, and every one needs its mutation.
+   */
+  takeSource(
+    key: Hash64,
+    docType: DocumentTypeIndex,
+    value: Hash64 | null,
+    mutation: MutationSource | null = null,
+  ): void {
     const document = this.#documentOf(key, docType);
+    if (mutation && !this.#newestOfSource.take(document, this.#index.capacity, mutation)) return;
     this.#setState(document, SOURCE_SHIFT, value ? LIVE : DEAD);
     this.#sourceHigh[document] = value?.high ?? 0;
     this.#sourceLow[document] = value?.low ?? 0;
   }
 
-  /**
-   * The copy's next record of a document; null deletes it. With a position it counts only where no later one is known:
-   * the order of arrival doesn't matter then, and every record needs one.
-   */
+  /** The source can't tell what the document holds: whatever the copy has of it is no difference. */
+  takeUnknown(key: Hash64, docType: DocumentTypeIndex): void {
+    this.#setState(this.#documentOf(key, docType), SOURCE_SHIFT, UNKNOWN);
+  }
+
+  /** The copy's next record of a document, as `takeSource`. */
   takeCopy(
     key: Hash64,
     docType: DocumentTypeIndex,
     value: Hash64 | null,
-    position: MutationPosition | null = null,
+    mutation: MutationSource | null = null,
   ): void {
     const document = this.#documentOf(key, docType);
-    if (position && !this.#isNewest(document, position)) return;
+    if (mutation && !this.#newestOfCopy.take(document, this.#index.capacity, mutation)) return;
     this.#setState(document, COPY_SHIFT, value ? LIVE : DEAD);
     this.#copyHigh[document] = value?.high ?? 0;
     this.#copyLow[document] = value?.low ?? 0;
@@ -140,7 +145,7 @@ export class DocumentFold {
     const source = this.#state(document, SOURCE_SHIFT);
     const isInCopy = this.#state(document, COPY_SHIFT) === LIVE;
     if (source !== LIVE) {
-      if (!isInCopy) return null;
+      if (!isInCopy || source === UNKNOWN) return null;
       return source === DEAD ? 'resurrected' : 'extra';
     }
     if (!isInCopy) return 'missing';
@@ -148,18 +153,6 @@ export class DocumentFold {
       this.#sourceHigh[document] === this.#copyHigh[document] &&
       this.#sourceLow[document] === this.#copyLow[document];
     return isSame ? null : 'stale';
-  }
-
-  #isNewest(document: number, { partitionCount, offset }: MutationPosition): boolean {
-    this.#partitionCounts = grownTo(this.#index.capacity, this.#partitionCounts);
-    this.#offsets = grownTo(this.#index.capacity, this.#offsets);
-    const knownCount = this.#partitionCounts[document] ?? 0;
-    const isKnown = this.#state(document, COPY_SHIFT) !== ABSENT;
-    if (isKnown && partitionCount < knownCount) return false;
-    if (isKnown && partitionCount === knownCount && offset < (this.#offsets[document] ?? 0)) return false;
-    this.#partitionCounts[document] = partitionCount;
-    this.#offsets[document] = offset;
-    return true;
   }
 
   #documentOf(key: Hash64, docType: DocumentTypeIndex): number {
@@ -182,5 +175,30 @@ export class DocumentFold {
 
   #setState(document: number, shift: number, state: number): void {
     this.#states[document] = ((this.#states[document] ?? 0) & ~(3 << shift)) | (state << shift);
+  }
+}
+
+/** The newest mutation of each document that was taken. */
+class NewestMutations {
+  /** 0 while there is none. */
+  #partitionCounts = new Uint32Array(0);
+  #partitions = new Uint32Array(0);
+  #offsets = new Float64Array(0);
+
+  /** False when a newer one is known. `capacity`: how many documents there can be. */
+  take(document: number, capacity: number, mutation: MutationSource): boolean {
+    this.#partitionCounts = grownTo(capacity, this.#partitionCounts);
+    this.#partitions = grownTo(capacity, this.#partitions);
+    this.#offsets = grownTo(capacity, this.#offsets);
+    const known = {
+      partitionCount: this.#partitionCounts[document] ?? 0,
+      partition: this.#partitions[document] ?? 0,
+      offset: this.#offsets[document] ?? 0,
+    };
+    if (known.partitionCount > 0 && isNewerSource(known, mutation)) return false;
+    this.#partitionCounts[document] = mutation.partitionCount;
+    this.#partitions[document] = mutation.partition;
+    this.#offsets[document] = mutation.offset;
+    return true;
   }
 }

@@ -45,7 +45,7 @@ async function importModule(specifier: string): Promise<unknown> {
 /** What keeps `adapter` from being a `SinkAdapter`, to be put behind its name; null when nothing does. */
 function adapterProblem(adapter: unknown): string | null {
   if (!isJsonObject(adapter)) return ' is not an object';
-  const { type, versions, fields, options, credentials, exclusive } = adapter;
+  const { type, versions, fields, options, credentials, exclusive, costs } = adapter;
   if (typeof type !== 'string') return '.type is not a string';
   const hasVersions =
     Array.isArray(versions) && versions.length > 0 && versions.every((v) => v === 1 || v === 2);
@@ -62,6 +62,7 @@ function adapterProblem(adapter: unknown): string | null {
     return `.credentials is none of ${CREDENTIALS.join(', ')}`;
   }
   if (exclusive !== undefined && !isExclusive(exclusive)) return '.exclusive is not {field, value(config)}';
+  if (costs !== undefined && typeof costs !== 'function') return '.costs is not a function';
   const missing = ['parseConfig', 'checkCredentials', 'open'].find(
     (name) => typeof adapter[name] !== 'function',
   );

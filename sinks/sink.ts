@@ -5,6 +5,7 @@
  * its error classifier (pure, table-tested), its sink (I/O). It knows nothing of retries, batching policy, metrics
  * or logs: the lane owns those. Every adapter passes the suite in `test/contract/sink-contract.ts`.
  */
+import type { DeliveryCosts, RequestLimits } from '../schemas/delivery-costs.ts';
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
 import type { OperationVersion } from '../schemas/operation-encoder.ts';
 import { redactWords } from '../schemas/redacted-text.ts';
@@ -102,12 +103,7 @@ export interface SendOutcome {
 }
 
 /** What one request to this destination may hold. The lane cuts its batches by these. */
-export interface SinkLimits {
-  readonly maxRecords: number;
-  /** Of the operations' bytes plus `recordOverheadBytes` for each. */
-  readonly maxBytes: number;
-  readonly recordOverheadBytes: number;
-}
+export type SinkLimits = RequestLimits;
 
 /** One replication's open destination on one instance; used by all its lanes, each with one `send` at a time. */
 export interface Sink {
@@ -185,6 +181,11 @@ export interface SinkAdapter<Config = unknown> {
   ): { readonly config: Config } | { readonly problem: FieldProblem };
   /** Pure: validates uploaded or resolved credentials. Null when they are good. */
   checkCredentials(text: string, config: Config): FieldProblem | null;
+  /**
+   * Pure: what requests to such a destination hold, and what its provider bills, as far as that is known without asking
+   * it. For estimates only; without it they say nothing of requests and amounts.
+   */
+  costs?(options: MessageOptions): DeliveryCosts;
   /** Opens the destination; opens no connection that isn't needed yet. Rejects with a `SinkError`. */
   open(options: OpenOptions<Config>): Promise<Sink>;
 }

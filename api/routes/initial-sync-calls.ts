@@ -1,8 +1,9 @@
 import { EXECUTION_STATUSES } from '../../processors/initial-sync/execution.ts';
 import type { ApiCall } from '../api-call.ts';
-import { ApiError, type ApiErrorCode } from '../api-error.ts';
+import type { ApiErrorCode } from '../api-error.ts';
 import type { ExecutionOperations } from '../execution-operations.ts';
 import { choiceParameter, FIRST_RESULT, MAX_RESULTS, textParameter } from '../query-parameters.ts';
+import type { SyncPlanOperations } from '../sync-plan-operations.ts';
 
 const COLLECTION = '/replication_job_executions';
 const ONE = '/replication_job_executions/:executionId';
@@ -32,8 +33,16 @@ const LAUNCH_ERRORS: readonly ApiErrorCode[] = [
   'write_not_confirmed',
 ];
 
+/** A plan writes nothing. */
+const PLAN_ERRORS = LAUNCH_ERRORS.filter((code) => code !== 'write_not_confirmed');
+/** Below the time after which a connection counts as dead. */
+const PLAN_DEADLINE_MS = 50_000;
+
 /** Plan, launch, watch and cancel initial synchronizations. */
-export function initialSyncCalls(executions: ExecutionOperations): readonly ApiCall[] {
+export function initialSyncCalls(
+  executions: ExecutionOperations,
+  plans: SyncPlanOperations,
+): readonly ApiCall[] {
   return [
     {
       name: 'listExecutions',
@@ -55,6 +64,22 @@ export function initialSyncCalls(executions: ExecutionOperations): readonly ApiC
       },
     },
     {
+      name: 'planExecution',
+      method: 'POST',
+      path: `${COLLECTION}/plan`,
+      summary: 'What an initial synchronization would send, and what is billed for it; launches nothing',
+      parameters: [],
+      body: launchBody,
+      takesIfMatch: false,
+      readsLog: true,
+      answer: { status: 200, schema: 'Plan', isList: false },
+      errors: PLAN_ERRORS,
+      change: null,
+      handle: async ({ datamartId, body }) => ({
+        data: await plans.plan(datamartId, body, () => undefined, AbortSignal.timeout(PLAN_DEADLINE_MS)),
+      }),
+    },
+    {
       name: 'launchExecution',
       method: 'POST',
       path: COLLECTION,
@@ -69,14 +94,6 @@ export function initialSyncCalls(executions: ExecutionOperations): readonly ApiC
         const execution = await executions.launch(datamartId, body, caller);
         return { data: execution, createdId: execution.id };
       },
-    },
-    {
-      ...refused,
-      name: 'planExecution',
-      method: 'POST',
-      path: `${COLLECTION}/plan`,
-      summary: 'What an initial synchronization would send',
-      body: launchBody,
     },
     {
       name: 'getExecution',
@@ -108,18 +125,3 @@ export function initialSyncCalls(executions: ExecutionOperations): readonly ApiC
     },
   ];
 }
-
-const refused: Omit<ApiCall, 'name' | 'method' | 'path' | 'summary'> = {
-  parameters: [],
-  body: { kind: 'none' },
-  takesIfMatch: false,
-  answer: null,
-  errors: ['not_implemented'],
-  change: null,
-  handle: () =>
-    Promise.reject(
-      new ApiError('not_implemented', 'plans are not served by this release', {
-        hint: 'run a newer release',
-      }),
-    ),
-};

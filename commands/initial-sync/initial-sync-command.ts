@@ -5,12 +5,18 @@ import { addAccessOptions, isReplicationId } from '../access-options.ts';
 import type { CliProcess, CommandDefinition, SetExitCode } from '../cli-process.ts';
 import { wholeNumber } from '../option-values.ts';
 import { runOnControlPlane, type ControlAccess } from '../run-on-control-plane.ts';
+import { planCommand, type OpenSyncPlans } from './plan-command.ts';
+import { replicationIds } from './replication-ids.ts';
 import type { ExecutionsAction, OpenExecutions } from './session.ts';
+import { verifyCommand } from './verify-command.ts';
 
 type Run = (command: Command, prepare: () => Promise<ExecutionsAction>) => Promise<void>;
 
 /** `initial-sync …`, over Kafka or over HTTP. */
-export function initialSyncCommand(overKafka: OpenExecutions): CommandDefinition {
+export function initialSyncCommand(
+  overKafka: OpenExecutions,
+  plansOverKafka: OpenSyncPlans,
+): CommandDefinition {
   const overHttp: ControlAccess<ExecutionOperations>['overHttp'] = async (connection) => {
     const { ApiExecutions } = await import('../api-executions.ts');
     return new ApiExecutions(connection);
@@ -20,11 +26,13 @@ export function initialSyncCommand(overKafka: OpenExecutions): CommandDefinition
       runOnControlPlane(command, host, setExitCode, { overKafka, overHttp }, prepare);
     return new Command('initial-sync')
       .description('bring replications to the full state of their datamart')
+      .addCommand(planCommand(host, setExitCode, plansOverKafka))
       .addCommand(startCommand(run))
       .addCommand(listCommand(run))
       .addCommand(getCommand(run))
       .addCommand(watchCommand(run))
-      .addCommand(cancelCommand(run));
+      .addCommand(cancelCommand(run))
+      .addCommand(verifyCommand(host, setExitCode));
   };
 }
 
@@ -144,10 +152,4 @@ function cancelCommand(run: Run): Command {
 function executionId(text: string): string {
   if (isReplicationId(text)) return text;
   throw new InvalidArgumentError('Allowed is an id: 1 to 64 of A-Z a-z 0-9 _ . -');
-}
-
-function replicationIds(text: string): readonly string[] {
-  const ids = text.split(',').map((id) => id.trim());
-  if (ids.every(isReplicationId)) return ids;
-  throw new InvalidArgumentError('Allowed are ids with commas between them: 80,81');
 }

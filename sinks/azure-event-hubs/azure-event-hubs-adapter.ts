@@ -1,4 +1,5 @@
 import { SinkError, type FieldProblem, type OpenOptions, type Sink, type SinkAdapter } from '../sink.ts';
+import { eventHubsCosts } from './costs.ts';
 import { connectionStringOf, parseConnectionString } from './credentials.ts';
 import { grantSend } from './remedies.ts';
 import { AzureEventHubsSink } from './sink.ts';
@@ -31,6 +32,7 @@ export function azureEventHubsAdapter({
     credentials: 'required',
     parseConfig,
     checkCredentials,
+    costs: eventHubsCosts,
     open: async (options) => open(options, allowEmulators),
   };
 }

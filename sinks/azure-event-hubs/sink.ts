@@ -8,12 +8,10 @@ import {
   type SinkLimits,
 } from '../sink.ts';
 import { classifyError, type Phase } from './classify-error.ts';
+import { MAX_BATCH_BYTES, requestLimits } from './costs.ts';
 import { EventEncoder, partitionKeyOf } from './events.ts';
 import { HubProducer, type HubProducerOptions } from './hub-producer.ts';
 
-/** What senders in the field stay at, below the 1 MiB that the standard tier's links announce. */
-const MAX_BATCH_BYTES = 1_000_000;
-const MAX_RECORDS = 5_000;
 /** After so many failures in a row that aren't throttling, a new connection is tried: the SDK's are known to get stuck. */
 const MAX_FAILURES_IN_A_ROW = 3;
 
@@ -38,11 +36,7 @@ export class AzureEventHubsSink implements Sink {
   }
 
   get limits(): SinkLimits {
-    return {
-      maxRecords: MAX_RECORDS,
-      maxBytes: Math.min(MAX_BATCH_BYTES, this.#linkBytes) - this.#encoder.batchOverheadBytes(),
-      recordOverheadBytes: this.#encoder.recordOverheadBytes(),
-    };
+    return requestLimits(this.#encoder, this.#linkBytes);
   }
 
   async check(signal: AbortSignal): Promise<readonly string[]> {

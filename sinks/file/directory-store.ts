@@ -62,6 +62,16 @@ export class DirectoryStore implements FileStore {
   }
 }
 
+/**
+ * The real path of a file that is there, to be read: all links resolved, and below the directory. Rejects with a
+ * `SinkError` when a link leads out, and with the system's error when there is no such file.
+ */
+export async function readablePath(directory: string, path: string): Promise<string> {
+  const found = await realpath(join(directory, path));
+  assertInside(await realpath(directory), found, path);
+  return found;
+}
+
 class OpenFile implements AppendFile {
   readonly #handle: FileHandle;
   readonly #resolve: () => Promise<string>;

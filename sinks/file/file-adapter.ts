@@ -2,7 +2,7 @@ import type { OpenOptions, SinkAdapter } from '../sink.ts';
 import { FILE_FIELDS, parseFileConfig, type FileConfig } from './config.ts';
 import { DirectoryStore } from './directory-store.ts';
 import type { FileStore } from './file-store.ts';
-import { FileSink } from './sink.ts';
+import { FileSink, LIMITS } from './sink.ts';
 
 /** The adapter's slice of the settings. */
 export interface FileSettings {
@@ -34,6 +34,7 @@ export function fileAdapter(settings: FileSettings): SinkAdapter<FileConfig> {
       field: 'credentials',
       message: 'a FILE replication has no credentials',
     }),
+    costs: () => ({ limits: LIMITS, billing: null }),
     open: async ({ config }: OpenOptions<FileConfig>) => {
       if (store === null) throw new Error(disabled.message);
       return new FileSink(store, config.path);

@@ -3,7 +3,8 @@ import { classifyFileError } from './classify-error.ts';
 import type { AppendFile, FileStore } from './file-store.ts';
 import { linesOf, recordsWithin } from './lines.ts';
 
-const LIMITS: SinkLimits = { maxRecords: 1_000, maxBytes: 8_388_608, recordOverheadBytes: 1 };
+/** Of one write. */
+export const LIMITS: SinkLimits = { maxRecords: 1_000, maxBytes: 8_388_608, recordOverheadBytes: 1 };
 
 /**
  * One file, one JSON object a line. A batch is one write, and on disk before it counts as delivered. Writes of one

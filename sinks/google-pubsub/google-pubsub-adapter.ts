@@ -1,6 +1,7 @@
 import { SinkError, type OpenOptions, type SinkAdapter } from '../sink.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { GOOGLE_PUBSUB_FIELDS, parseGooglePubSubConfig, type GooglePubSubConfig } from './config.ts';
+import { pubSubCosts } from './costs.ts';
 import { checkServiceAccount, parseServiceAccount, type ServiceAccount } from './credentials.ts';
 import { GrpcTransport, type GrpcTarget } from './grpc-transport.ts';
 import type { PublishTransport } from './publish-transport.ts';
@@ -33,6 +34,7 @@ export function googlePubSubAdapter(settings: GooglePubSubSettings): SinkAdapter
     credentials: 'required',
     parseConfig: parseGooglePubSubConfig,
     checkCredentials: checkServiceAccount,
+    costs: pubSubCosts,
     open: async ({ config, options, credentials }: OpenOptions<GooglePubSubConfig>) => {
       const account = accountOf(credentials);
       const target = emulator ?? { host: config.endpoint ?? GLOBAL_HOST, port: TLS_PORT, isEmulator: false };

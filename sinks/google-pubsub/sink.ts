@@ -9,14 +9,12 @@ import {
 import { checkTopic } from './activation-check.ts';
 import { classifyPubSubError } from './classify-error.ts';
 import { topicNameOf, type GooglePubSubConfig } from './config.ts';
+import { requestLimits } from './costs.ts';
 import { frameOf } from './framed-request.ts';
-import { countMessageIds, recordOverheadBytes, topicField } from './publish-request.ts';
+import { countMessageIds, topicField } from './publish-request.ts';
 import type { PublishTransport } from './publish-transport.ts';
 import type { SharedMessages } from './shared-messages.ts';
 
-/** Pub/Sub's own limits are 1,000 messages and 10 MB a request; Google's connectors keep the same distance. */
-const MAX_RECORDS = 1_000;
-const MAX_BYTES = 9_500_000;
 const MAX_REQUEST_BYTES = 10_000_000;
 
 const PUBLISH = '/google.pubsub.v1.Publisher/Publish';
@@ -52,11 +50,7 @@ export class GooglePubSubSink implements Sink {
     this.#action = `publishing to ${this.#topicName}`;
     this.#routing = `topic=${encodeURIComponent(this.#topicName)}`;
     this.#isGlobal = parts.config.endpoint === null;
-    this.limits = {
-      maxRecords: MAX_RECORDS,
-      maxBytes: MAX_BYTES,
-      recordOverheadBytes: recordOverheadBytes(parts.options),
-    };
+    this.limits = requestLimits(parts.options);
   }
 
   async check(signal: AbortSignal): Promise<readonly string[]> {

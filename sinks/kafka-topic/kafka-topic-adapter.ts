@@ -7,6 +7,7 @@ import {
 } from './config.ts';
 import { parseKafkaCredentials } from './credentials.ts';
 import type { KafkaCredentials, RecordProducers } from './record-producer.ts';
+import { MAX_BYTES, MAX_RECORDS, RECORD_OVERHEAD_BYTES } from './records.ts';
 import { KafkaTopicSink } from './sink.ts';
 
 export interface KafkaTopicSettings extends KafkaTopicRules {
@@ -26,6 +27,10 @@ export function kafkaTopicAdapter(settings: KafkaTopicSettings): SinkAdapter<Kaf
       const parsed = parseKafkaCredentials(text, config);
       return 'problem' in parsed ? parsed.problem : null;
     },
+    costs: () => ({
+      limits: { maxRecords: MAX_RECORDS, maxBytes: MAX_BYTES, recordOverheadBytes: RECORD_OVERHEAD_BYTES },
+      billing: null,
+    }),
     open: async ({ config, options, credentials }) => {
       const producer = settings.producers(config.brokers, credentialsOf(credentials, config));
       return new KafkaTopicSink({ topic: config.topic, options, producer });

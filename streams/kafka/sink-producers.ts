@@ -19,7 +19,8 @@ export function sinkProducers(own: KafkaConnection, logger: Logger): RecordProdu
   };
 }
 
-function foreignConnection(
+/** How another cluster than the program's own is reached, with a replication's credentials. */
+export function foreignConnection(
   own: KafkaConnection,
   brokers: readonly string[],
   credentials: KafkaCredentials | null,

@@ -4,8 +4,11 @@ import { buildApiServer, type ApiOptions } from '../../api/api-server.ts';
 import type { DeadLetterOperations, RedriveRequest } from '../../api/dead-letter-operations.ts';
 import { ExecutionService } from '../../api/execution-service.ts';
 import { ReplicationService, type ReplicationServiceOptions } from '../../api/replication-service.ts';
+import type { SyncPlanSource } from '../../api/sync-plan-operations.ts';
+import { SyncPlanService } from '../../api/sync-plan-service.ts';
 import { FileTokens } from '../../api/tokens.ts';
-import type { ConfigRules } from '../../processors/replication-config.ts';
+import type { SyncPlan } from '../../processors/initial-sync/sync-plan.ts';
+import type { ConfigRules, ReplicationConfig } from '../../processors/replication-config.ts';
 import { azureEventHubsAdapter } from '../../sinks/azure-event-hubs/azure-event-hubs-adapter.ts';
 import { credentialsUriProblem } from '../../sinks/credentials.ts';
 import { fileAdapter } from '../../sinks/file/file-adapter.ts';
@@ -129,6 +132,40 @@ export interface ApiUnderTestOptions {
   readonly rules?: ConfigRules;
 }
 
+/** Finds 700 segments for every replication. */
+export class ScriptedSnapshot implements SyncPlanSource {
+  /** Ids of the replications of each plan. */
+  readonly planned: (readonly string[])[] = [];
+  /** When set, plans reject with it. */
+  failure: Error | null = null;
+
+  plan(replications: readonly ReplicationConfig[]): Promise<SyncPlan> {
+    this.planned.push(replications.map(({ id }) => id));
+    if (this.failure) return Promise.reject(this.failure);
+    const estimate = {
+      documents: new Map([['UserSegment', 700]] as const),
+      deletions: new Map(),
+      messages: 700,
+      bytes: 70_000,
+      requests: 1,
+      billedBytes: 110_000,
+      billedEvents: null,
+      throughputUnitSeconds: null,
+      notInSchema: 0,
+    };
+    const part = {
+      estimate,
+      billingSource: 'https://cloud.google.com/pubsub/pricing',
+      gap: { offsets: 40, since: NOW_MS, isOlderThanTombstones: false },
+    };
+    return Promise.resolve({
+      replications: new Map(replications.map(({ id }) => [id, part])),
+      supersededRows: 3,
+      unreadableRows: 0,
+    });
+  }
+}
+
 /** The API over a control plane in memory. */
 export class ApiUnderTest {
   readonly plane: ControlPlaneInMemory;
@@ -140,6 +177,8 @@ export class ApiUnderTest {
   readonly options: Promise<ApiOptions>;
   readonly service: ReplicationService;
   readonly executions: ExecutionService;
+  /** What the snapshot is found to hold. */
+  readonly snapshot = new ScriptedSnapshot();
   #server: Promise<FastifyInstance> | null = null;
 
   constructor({ service = {}, server = {}, maxPerDatamart = 100, rules = RULES }: ApiUnderTestOptions = {}) {
@@ -219,6 +258,13 @@ export class ApiUnderTest {
       replications: this.service,
       deadLetters: this.deadLetters,
       executions: this.executions,
+      plans: new SyncPlanService({
+        state: this.plane,
+        source: this.snapshot,
+        windowMs: SYNC_WINDOW_MS,
+        rate: 100,
+        now: () => this.nowMs++,
+      }),
       tokens: await FileTokens.open({
         path: 'tokens.json',
         readFile: async () => TOKENS_FILE,

@@ -538,10 +538,10 @@ const ROWS: readonly Row[] = [
     'unsupported_media_type',
   ],
   [
-    'the plan of an initial synchronization',
+    'the plan of an initial synchronization of nothing',
     () => api.call('POST', '/v1/datamarts/1649/replication_job_executions/plan'),
-    501,
-    'not_implemented',
+    409,
+    'no_active_replication',
   ],
   [
     'an operator’s file that another one writes',

@@ -56,12 +56,6 @@ describe('what is not served', () => {
       allow: allowed,
     });
   });
-
-  test('a plan is 501', async () => {
-    const { status, code } = await anApi().call('POST', '/v1/datamarts/1649/replication_job_executions/plan');
-
-    expect({ status, code }).toEqual({ status: 501, code: 'not_implemented' });
-  });
 });
 
 describe('media types', () => {

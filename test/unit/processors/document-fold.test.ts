@@ -69,26 +69,37 @@ test('counts by type, and shows no more examples of a kind than asked for', () =
   expect(fold.size).toBe(5_003);
 });
 
-test('with positions the greatest counts, in whatever order it arrives; the same again changes nothing', () => {
+test('with mutations the newest counts, in whatever order they come; the same again changes nothing', () => {
   const fold = new DocumentFold();
-  const take = (contents: Contents, partitionCount: number, offset: number): void => {
-    fold.takeCopy(KEY, USER_SEGMENT, contents === null ? null : hashOf(contents), { partitionCount, offset });
+  const take = (contents: Contents, partitionCount: number, partition: number, offset: number): void => {
+    const value = contents === null ? null : hashOf(contents);
+    fold.takeCopy(KEY, USER_SEGMENT, value, { partitionCount, partition, offset });
   };
   fold.takeSource(KEY, USER_SEGMENT, hashOf('new'));
-  take('new', 16, 5);
-  take('old', 8, 900);
-  take(null, 16, 4);
-  take('new', 16, 5);
+  take('new', 16, 11, 5);
+  take('old', 8, 3, 900);
+  take(null, 16, 11, 4);
+  take('new', 16, 11, 5);
   expect(fold.compare(1).examples).toEqual([]);
 
-  take('newer', 16, 6);
+  take('newer', 16, 11, 6);
   expect(fold.compare(1).examples).toMatchObject([{ difference: 'stale' }]);
 });
 
-test('a position of 0 is one', () => {
+test('rows of the source are put in order by their mutations too', () => {
   const fold = new DocumentFold();
-  fold.takeSource(KEY, USER_SEGMENT, hashOf('a'));
-  fold.takeCopy(KEY, USER_SEGMENT, hashOf('a'), { partitionCount: 1, offset: 0 });
+  fold.takeSource(KEY, USER_SEGMENT, hashOf('new'), { partitionCount: 16, partition: 11, offset: 0 });
+  fold.takeSource(KEY, USER_SEGMENT, null, { partitionCount: 8, partition: 3, offset: 7 });
+  fold.takeCopy(KEY, USER_SEGMENT, hashOf('new'));
 
   expect(fold.compare(1).examples).toEqual([]);
+});
+
+test('what the source can’t tell is no difference, until it tells again', () => {
+  const fold = folded(['a'], ['b']);
+  fold.takeUnknown(KEY, USER_SEGMENT);
+  expect(fold.compare(1).examples).toEqual([]);
+
+  fold.takeSource(KEY, USER_SEGMENT, hashOf('a'));
+  expect(fold.compare(1).examples).toMatchObject([{ difference: 'stale' }]);
 });

@@ -68,6 +68,7 @@ describe('loadSinkModule', () => {
     ],
     ['odd credentials', sourceOf("credentials: 'maybe'"), '.credentials is none of'],
     ['odd exclusive', sourceOf("exclusive: { field: 'bus' }"), '.exclusive is not'],
+    ['odd costs', sourceOf('costs: 5'), '.costs is not a function'],
     ['no open', sourceOf('open: null'), '.open is not a function'],
     ['a failure while loading', "throw new Error('no licence');", 'no licence'],
   ])('says what is wrong with a module: %s', async (_, source, reason) => {
