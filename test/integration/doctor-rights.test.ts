@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { OwnKafka } from '../fault/own-kafka.ts';
 import { kafkaClient } from '../support/kafka.ts';
 import { Deployment } from '../support/processor-process.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 /* What `doctor` tells of rights, on a Kafka that keeps them. */
 
@@ -76,7 +77,12 @@ test('a topic that may not be written, and one that may not be read, are told wi
     acl: [entry(replicationStatus, AclOperationTypes.READ), entry(deadLetters, AclOperationTypes.WRITE)],
   });
   await admin.disconnect();
-  const after = await rightsTold();
+  let after: Awaited<ReturnType<typeof rightsTold>> = [];
+  // The broker learns of them from the controller, a little later.
+  await waitFor(
+    async () => (after = await rightsTold()).filter(({ result }) => result === 'failed').length === 2,
+    { timeoutMs: 60_000, message: () => `two rights to be missing, not ${JSON.stringify(after)}` },
+  );
 
   expect(before.map(({ result, name }) => `${result} ${name}`)).toEqual([
     'ok READ',

@@ -30,7 +30,9 @@ async function send(deployment: Deployment, ts: number, partition: number): Prom
 }
 
 test('added partitions are held, over a restart too, until they are adopted', async () => {
-  await using deployment = await Deployment.create({ mutationTopics: [{ partitions: 2 }] });
+  // One user in several partitions: rows of the snapshot couldn't be moved to where they belong.
+  const environment = { SNAPSHOT_ENABLED: 'false' };
+  await using deployment = await Deployment.create({ mutationTopics: [{ partitions: 2 }], environment });
   await deployment.configure({
     id: 'witness',
     type: 'FILE',
