@@ -460,9 +460,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED' || isAhead)) {
       this.#catchUp.add(this.#lanes.openDetached(config, position));
     } else {
+      const earlier = this.#lanes.openGapOf(config);
+      const from = Math.min(position ?? this.position, earlier?.from ?? this.position);
       this.#lanes.forget(config);
-      if (position === null || position === this.position) this.#owner.commitSoon();
-      else this.#resumeFromNow(config, { from: position, to: this.position });
+      if (from === this.position) this.#owner.commitSoon();
+      else this.#resumeFromNow(config, { from, to: this.position });
     }
     this.#fanOut.refresh(config.datamart);
   }

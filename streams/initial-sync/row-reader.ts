@@ -12,6 +12,7 @@ import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } f
 import type { ReplayTurns } from '../replay-turns.ts';
 import type { SchemaLoader } from '../schema-loader.ts';
 import type { RowOrigin } from '../segment.ts';
+import { isMoved, isOmitted } from '../snapshot/snapshot-headers.ts';
 import type { SetMemory } from './document-set.ts';
 import { readAt } from './read-on.ts';
 import type { ReadSlots } from './read-slots.ts';
@@ -239,8 +240,8 @@ export class RowReader {
     const { key, value, timestamp, headers } = record;
     if (kind === 'foreign') return null;
     if (value === null) {
-      // A document that the snapshot couldn't hold is not deleted.
-      if (kind !== 'dead' || headers.omitted !== undefined || !key || !this.#key.read(key)) return null;
+      const isDeletion = kind === 'dead' && !isMoved(headers) && !isOmitted(headers);
+      if (!isDeletion || !key || !this.#key.read(key)) return null;
       if (!readDeletion(this.#key, timestamp, this.#deletion)) return null;
       const plan = this.#context.table.plan(this.#deletion.datamart);
       return { mutation: this.#deletion, plan, fanOut: this.#deletions };
