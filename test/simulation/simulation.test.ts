@@ -25,7 +25,7 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   stopped: 30,
   'stopped undrained': 2,
   'expelled after its death': 20,
-  'replication in ERROR': 3,
+  'replication in ERROR': 1,
   'status DETACHED': 50,
   'config PAUSED': 30,
   'config DELETED': 3,
