@@ -92,6 +92,8 @@ export interface ApplicationOptions {
     readonly detachAfterMs: number;
   };
   readonly startFrom: 'earliest' | 'latest';
+  /** Own positions that make a commit's metadata longer than this are stored apart. Default: what every broker takes. */
+  readonly maxMetadataLength?: number;
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
   /** Of the sealed credentials, still empty. */
@@ -230,6 +232,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       mayWrite: () => this.#lease.mayStart(),
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
+      maxMetadataLength: options.maxMetadataLength,
       metrics,
       clock,
       random,

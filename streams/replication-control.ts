@@ -47,6 +47,8 @@ export interface ReplicationControlOptions {
   readonly generation: () => number;
   /** Names this instance in reports. */
   readonly instance: string;
+  /** As in `ApplicationOptions`. */
+  readonly maxMetadataLength: number | undefined;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -137,7 +139,7 @@ export class ReplicationControl {
       isCoordinator: options.isCoordinator,
       caughtUp: () => this.#tables.caughtUp(signal),
     });
-    this.lists = new PositionLists(writer);
+    this.lists = new PositionLists(writer, options.maxMetadataLength);
     this.pins = new PartitionPins(writer);
     this.#reports = new PartitionReports({
       status,

@@ -11,6 +11,7 @@ import type {
 } from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
 import { GroupError } from './group-coordinator.ts';
+import type { MembershipObserver } from './memberships.ts';
 import type { Network } from './network.ts';
 import type { SimulatedKafka } from './simulated-kafka.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
@@ -30,6 +31,7 @@ export interface SimulatedConsumerOptions {
   readonly kafka: SimulatedKafka;
   readonly network: Network;
   readonly chance: Chance;
+  readonly memberships: MembershipObserver;
   readonly newMemberId: () => string;
 }
 
@@ -43,6 +45,7 @@ export class SimulatedConsumer implements GroupConsumer {
   readonly #kafka: SimulatedKafka;
   readonly #network: Network;
   readonly #chance: Chance;
+  readonly #memberships: MembershipObserver;
   readonly #never = new AbortController().signal;
   readonly #positions = new Map<string, Position>();
   readonly #newMemberId: () => string;
@@ -54,11 +57,12 @@ export class SimulatedConsumer implements GroupConsumer {
   #listener: GroupListener | null = null;
   #assignments = 0;
 
-  constructor({ process, kafka, network, chance, newMemberId }: SimulatedConsumerOptions) {
+  constructor({ process, kafka, network, chance, memberships, newMemberId }: SimulatedConsumerOptions) {
     this.#process = process;
     this.#kafka = kafka;
     this.#network = network;
     this.#chance = chance;
+    this.#memberships = memberships;
     this.#newMemberId = newMemberId;
     this.#memberId = newMemberId();
   }
@@ -77,7 +81,9 @@ export class SimulatedConsumer implements GroupConsumer {
     this.#hasCrashed = true;
     await listener.beforeRejoin();
     await this.#leave();
-    await sleep(this.#process, this.#chance.mostlyLow(0, 5_000), this.#never);
+    // The end of its connections may have to wait for a broker that doesn't answer.
+    const [least, most] = this.#chance.is(0.2) ? [5_000, 15_000] : [0, 5_000];
+    await sleep(this.#process, this.#chance.mostlyLow(least, most), this.#never);
     if (!this.#isStopped) {
       const isTransient = this.#chance.is(0.5);
       listener.onCrash({ error: new Error('it crashed'), isHopeless: false, isTransient });
@@ -101,10 +107,21 @@ export class SimulatedConsumer implements GroupConsumer {
     if (position) position.isPaused = false;
   }
 
-  committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
-    return this.#network.call(this.#process, 'committed', (answer) => {
-      answer(partitions.map((at) => this.#kafka.committed(at)));
-    });
+  async committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
+    const assignment = this.#assignments;
+    const generationId = this.#generationId;
+    const commits = await this.#network.call<readonly CommittedOffset[]>(
+      this.#process,
+      'committed',
+      (answer) => {
+        answer(partitions.map((at) => this.#kafka.committed(at)));
+      },
+    );
+    if (assignment === this.#assignments && !this.#isJoining && !this.#isOver) {
+      const numbers = partitions.map(({ partition }) => partition);
+      this.#memberships.onCommitsRead(this.#process.name, generationId, numbers);
+    }
+    return commits;
   }
 
   commit(offsets: readonly OffsetToCommit[], { memberId, generationId }: Generation): Promise<void> {
@@ -129,6 +146,7 @@ export class SimulatedConsumer implements GroupConsumer {
   }
 
   #leave(): Promise<void> {
+    this.#memberships.onRejoining(this.#process.name);
     return this.#network
       .call<void>(this.#process, 'leave', (answer) => {
         this.#kafka.coordinator.leave(this.#memberId);
@@ -143,6 +161,7 @@ export class SimulatedConsumer implements GroupConsumer {
     if (!this.#isOver) await listener.beforeRejoin();
     while (!this.#isOver) {
       try {
+        this.#memberships.onRejoining(this.#process.name);
         const generationId = await this.#network.call<number>(this.#process, 'join', (answer) => {
           this.#kafka.coordinator.join(this.#memberId, answer);
         });

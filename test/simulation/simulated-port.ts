@@ -1,5 +1,6 @@
 import type { KafkaPort, PartitionReader, Producer } from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
+import type { MembershipObserver } from './memberships.ts';
 import type { Network } from './network.ts';
 import { SimulatedConsumer } from './simulated-consumer.ts';
 import type { SimulatedKafka } from './simulated-kafka.ts';
@@ -10,6 +11,7 @@ export interface SimulatedPortOptions {
   readonly kafka: SimulatedKafka;
   readonly network: Network;
   readonly chance: Chance;
+  readonly memberships: MembershipObserver;
   /** The process has a new consumer, which takes the place of the one before. */
   readonly onConsumer: (consumer: SimulatedConsumer) => void;
 }
