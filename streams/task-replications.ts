@@ -202,6 +202,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       if (report?.gap) this.#gaps.set(config.id, report.gap);
       if (report && report.lostOffsets > 0) this.#lost.set(config.id, report.lostOffsets);
     }
+    // The table was read to its end after the commit: what it doesn't know was deleted, or made anew, while nobody ran.
+    if (table.isComplete) this.#lanes.dropCarried();
     void this.#dateBacklogs(positions);
   }
 
