@@ -344,7 +344,9 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     if (fault === 'hang') return;
     const isExpired = this.#refusesExpired && expiryOf(body) <= Date.now();
     const status = fault ?? (isExpired ? 401 : 202);
-    const refusal = isExpired ? 'ExpiredToken: The token is expired.' : `put-token answers status-code: ${status}`;
+    const refusal = isExpired
+      ? 'ExpiredToken: The token is expired.'
+      : `put-token answers status-code: ${status}`;
     this.#repliers
       .get(connection)
       ?.get(replyTo)

@@ -56,7 +56,7 @@ export class KafkaCluster implements AsyncDisposable {
 
   /** Starts a broker that was killed again; resolves once it answers clients. */
   async restart(broker: number): Promise<void> {
-    this.#running[broker] = await startKafka(this.#plans[broker]!);
+    this.#running[broker] = await startKafka(this.#plans[broker]);
   }
 
   /** The broker that leads each partition of the topic, by partition; -1 where none does. */

@@ -65,6 +65,9 @@ interface Fate {
   leftOut: 'in a gap' | 'by retention' | null;
 }
 
+/** PROTOCOL A3, A6: nothing of an attempt is stored later than this after it began. */
+const LATEST_STORE_MS = 10_000;
+
 export interface OracleOptions {
   readonly now: () => number;
   readonly partitions: number;
@@ -84,7 +87,7 @@ export interface OracleOptions {
  * not delivered when a pause with `resume: NOW` was written is wanted no more.
  */
 export class Oracle implements DestinationObserver {
-  readonly memberships = new Memberships();
+  readonly memberships: Memberships;
   readonly #options: OracleOptions;
   readonly #subjects = new Map<string, Subject>();
   readonly #mutations: Mutation[][];
@@ -98,11 +101,16 @@ export class Oracle implements DestinationObserver {
   /** Partitions from this one on may not be worked on. */
   #pinned = 0;
   readonly #tasks = new Set<string>();
+  /** By process and partition: when the requests in flight began. */
+  readonly #inFlight = new Map<string, Set<{ readonly sinceMs: number }>>();
   /** Both clocks of a process stood still: PROTOCOL D allows an older value after a newer one. */
   isOrderRelaxed = false;
+  /** A clock was set back: beside one that stands still it can't tell how long a lease has lasted. */
+  isLeaseRelaxed = false;
 
   constructor(options: OracleOptions) {
     this.#options = options;
+    this.memberships = new Memberships(options.now);
     this.#mutations = Array.from({ length: options.partitions }, () => []);
     this.#claims = Array.from({ length: options.partitions }, () => 0);
     this.#committed = Array.from({ length: options.partitions }, () => 0);
@@ -237,7 +245,11 @@ export class Oracle implements DestinationObserver {
     }
   }
 
-  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void {
+  onSend(
+    process: SimulatedProcess,
+    target: string,
+    operations: readonly SentOperation[],
+  ): (isDelivered: boolean) => void {
     const subject = this.#subjects.get(target);
     const first = operations[0];
     if (!subject || !first) {
@@ -262,10 +274,7 @@ export class Oracle implements DestinationObserver {
       );
     if (first.partition >= this.#pinned)
       this.violated(`${process.name} sends of p${first.partition}, which nobody has adopted`);
-    if (!this.memberships.maySend(process.name))
-      this.violated(
-        `${process.name} sends ${target} p${first.partition} offset ${first.offset}, though it has asked to join or to leave and claimed nothing since`,
-      );
+    this.#assertMaySend(process.name, `${target} p${first.partition} offset ${first.offset}`);
     subject.partitions[first.partition]!.lastSender = process.name;
     // What a replay has delivered since its last commit, and what came after it.
     const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
@@ -283,8 +292,12 @@ export class Oracle implements DestinationObserver {
       this.violated(
         `${process.name} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,
       );
-    return () => {
-      if (acknowledged.get(process.name) !== known) return;
+    const request = { sinceMs: this.#options.now() };
+    const inFlight = this.#inFlightOf(process.name, first.partition);
+    inFlight.add(request);
+    return (isDelivered) => {
+      inFlight.delete(request);
+      if (!isDelivered || acknowledged.get(process.name) !== known) return;
       for (const { offset } of operations) known.offsets.add(offset);
     };
   }
@@ -345,12 +358,15 @@ export class Oracle implements DestinationObserver {
         );
       const read = this.#options.readMetadata(partition, metadata);
       if (!read) {
-        this.violated(`${processName} commits p${partition} ${offset} with a list of positions that isn't stored`);
+        this.violated(
+          `${processName} commits p${partition} ${offset} with a list of positions that isn't stored`,
+        );
         continue;
       }
       const { task, x, isQuiet } = read;
       if (partition >= this.#pinned)
         this.violated(`${processName} commits p${partition}, which nobody has adopted`);
+      if (isQuiet) this.#assertQuiet(processName, partition);
       const isRestored = this.#withoutMetadata.delete(partition);
       this.#options.trace(
         `${processName} commits p${partition} ${offset} task ${task?.slice(0, 4) ?? ''}${x.map(({ replication, position, kind }) => ` ${this.#nameOf(replication)}@${position} ${kind}`).join('')}${isQuiet ? ' quiet' : ''}`,
@@ -432,6 +448,31 @@ export class Oracle implements DestinationObserver {
       if (offset >= 0) oldest = Math.min(oldest, this.#mutations[partition]![offset]!.appendedAt);
     }
     return oldest === Infinity ? 0 : this.#options.now() - oldest;
+  }
+
+  #inFlightOf(processName: string, partition: number): Set<{ readonly sinceMs: number }> {
+    const key = `${processName}/${partition}`;
+    const inFlight = this.#inFlight.get(key) ?? new Set();
+    this.#inFlight.set(key, inFlight);
+    return inFlight;
+  }
+
+  #assertMaySend(processName: string, what: string): void {
+    if (!this.memberships.hasClaimed(processName))
+      this.violated(
+        `${processName} sends ${what}, though it has asked to join or to leave and claimed nothing since`,
+      );
+    const isRelaxed = this.isOrderRelaxed || this.isLeaseRelaxed;
+    if (!isRelaxed && !this.memberships.holdsLease(processName))
+      this.violated(`${processName} sends ${what} without its lease`);
+  }
+
+  /** A commit says that nothing which the process has started in the partition can still take effect. */
+  #assertQuiet(processName: string, partition: number): void {
+    const now = this.#options.now();
+    for (const { sinceMs } of this.#inFlightOf(processName, partition))
+      if (now - sinceMs < LATEST_STORE_MS)
+        this.violated(`${processName} says that p${partition} is quiet while a request is in flight`);
   }
 
   #nameOf(hash: number): string {

@@ -1,8 +1,8 @@
-import { PartitionPins } from '../../streams/partition-pins.ts';
-import { StatusWriter } from '../../streams/status-writer.ts';
 import { sleep } from '../../streams/clock.ts';
 import type { KafkaPort } from '../../streams/kafka-port.ts';
 import type { Logger } from '../../streams/logger.ts';
+import { PartitionPins } from '../../streams/partition-pins.ts';
+import { StatusWriter } from '../../streams/status-writer.ts';
 import { adoptPartitions, type GroupCommit, type GrownTopic } from '../../streams/topics/adopt-partitions.ts';
 import { GROUP, MUTATIONS, TOPICS } from './simulated-instance.ts';
 import type { SimulatedProcess } from './simulated-process.ts';

@@ -124,8 +124,9 @@ export class SimulatedConsumer implements GroupConsumer {
     return commits;
   }
 
-  commit(offsets: readonly OffsetToCommit[], { memberId, generationId }: Generation): Promise<void> {
-    return this.#network.call(this.#process, 'commit', (answer, fail) => {
+  async commit(offsets: readonly OffsetToCommit[], { memberId, generationId }: Generation): Promise<void> {
+    const onProven = this.#memberships.onAsked(this.#process.name);
+    await this.#network.call<void>(this.#process, 'commit', (answer, fail) => {
       try {
         this.#kafka.coordinator.commit(memberId, generationId, offsets);
         answer(undefined);
@@ -133,6 +134,7 @@ export class SimulatedConsumer implements GroupConsumer {
         fail(error as Error);
       }
     });
+    onProven();
   }
 
   async stop(): Promise<void> {
@@ -166,6 +168,7 @@ export class SimulatedConsumer implements GroupConsumer {
           this.#kafka.coordinator.join(this.#memberId, answer);
         });
         const sentAt = this.#instant();
+        const onProven = this.#memberships.onAsked(this.#process.name);
         const partitions = await this.#request('sync', () =>
           this.#kafka.coordinator.sync(this.#memberId, generationId),
         );
@@ -174,6 +177,7 @@ export class SimulatedConsumer implements GroupConsumer {
         this.#assignments += 1;
         this.#positions.clear();
         for (const at of partitions) this.#positions.set(keyOf(at), { at, offset: 0, isPaused: true });
+        onProven();
         listener.onProven(sentAt);
         this.#isJoining = false;
         listener.onAssigned(partitions, { generationId, memberId: this.#memberId });
@@ -190,10 +194,12 @@ export class SimulatedConsumer implements GroupConsumer {
       await sleep(this.#process, HEARTBEAT_MS, this.#never);
       if (this.#isOver) return;
       const sentAt = this.#instant();
+      const onProven = this.#memberships.onAsked(this.#process.name);
       try {
         await this.#request('heartbeat', () => {
           this.#kafka.coordinator.heartbeat(this.#memberId, this.#generationId);
         });
+        onProven();
         if (!this.#isOver) listener.onProven(sentAt);
       } catch (error) {
         if (!(error instanceof GroupError)) continue;

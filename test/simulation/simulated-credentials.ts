@@ -1,5 +1,5 @@
-import type { CredentialsTable } from '../../processors/credentials-table.ts';
 import { writeCredentialsRecord } from '../../processors/credentials-record.ts';
+import type { CredentialsTable } from '../../processors/credentials-table.ts';
 import { sealedCredentials, type CredentialsResolver } from '../../sinks/credentials.ts';
 import { KeyRing, sealCredentials } from '../../sinks/sealed-credentials.ts';
 import type { Chance } from './chance.ts';
@@ -79,7 +79,11 @@ export class SimulatedCredentials {
   }
 
   #uploadsOf(replicationId: string): Uploads {
-    const uploads = this.#uploads.get(replicationId) ?? { newest: 0, isNewestThere: false, accepted: new Set() };
+    const uploads = this.#uploads.get(replicationId) ?? {
+      newest: 0,
+      isNewestThere: false,
+      accepted: new Set(),
+    };
     this.#uploads.set(replicationId, uploads);
     return uploads;
   }

@@ -3,8 +3,8 @@ import { ReplicationTable } from '../../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../../schemas/record-decoder.ts';
-import { SinkRegistry } from '../../sinks/registry.ts';
 import type { CredentialsResolver } from '../../sinks/credentials.ts';
+import { SinkRegistry } from '../../sinks/registry.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import { ReplicationApplication } from '../../streams/application.ts';
 import type { KafkaPort } from '../../streams/kafka-port.ts';
@@ -47,16 +47,7 @@ export class SimulatedInstance {
   /** It has owned something: from then on it may dispatch by what its table says. */
   hasRun = false;
 
-  constructor({
-    process,
-    port,
-    adapter,
-    scenario,
-    partitions,
-    resolver,
-    random,
-    onLog,
-  }: InstanceOptions) {
+  constructor({ process, port, adapter, scenario, partitions, resolver, random, onLog }: InstanceOptions) {
     this.process = process;
     this.table = makeTable(adapter);
     const schemas = {

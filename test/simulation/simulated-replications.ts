@@ -1,6 +1,6 @@
 import type { ReplicationTable } from '../../processors/replication-table.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
-import { SimulatedCredentials } from './simulated-credentials.ts';
+import type { SimulatedCredentials } from './simulated-credentials.ts';
 import { makeTable, TOPICS, type SimulatedInstance } from './simulated-instance.ts';
 import type { World } from './world.ts';
 
@@ -178,7 +178,9 @@ export class SimulatedReplications {
   flipCredentials(): void {
     const world = this.#world;
     const { chance, scheduler } = world;
-    const candidates = this.all.filter(({ hasCredentials, status }) => hasCredentials && status !== 'DELETED');
+    const candidates = this.all.filter(
+      ({ hasCredentials, status }) => hasCredentials && status !== 'DELETED',
+    );
     if (candidates.length === 0) return;
     const replication = chance.of(candidates);
     const { id } = replication;
@@ -195,7 +197,10 @@ export class SimulatedReplications {
         world.note(`all credentials of ${id} are refused`);
         world.reach('credentials refused');
         this.#credentials.revoke(id, 'all');
-        this.#repairCredentials(replication, chance.between(1_000, 90_000));
+        this.#repairCredentials(
+          replication,
+          chance.is(0.5) ? chance.between(1_000, 30_000) : chance.between(60_000, 120_000),
+        );
         return;
       case 'wrong':
         this.#upload(replication, false);

@@ -133,7 +133,7 @@ export class SimulatedSinks {
     const { scheduler, chance, network, observer, isAuthenticated, hasHiccups } = this.#options;
     const operations = operationsOf(batch);
     const bytes = Buffer.from(batch.data.subarray(batch.start(0), batch.end(batch.count - 1)));
-    const onDelivered = observer.onSend(process, target, operations);
+    const onAnswered = observer.onSend(process, target, operations);
     const inFlight = this.#inFlightOf(client);
     for (const [{ sentAt }, other] of inFlight)
       if (other !== client && scheduler.now - sentAt < ATTEMPT_DEADLINE_MS)
@@ -149,7 +149,7 @@ export class SimulatedSinks {
       inFlight.delete(call);
       network.onPhase(process, 'send', 'answered');
       if (process.isDead) return;
-      if (!signal.aborted && outcome.failure === null && outcome.delivered === batch.count) onDelivered();
+      onAnswered(!signal.aborted && outcome.failure === null && outcome.delivered === batch.count);
       if (outcome.failure?.isAmbiguous === true) observer.onAmbiguous(target, operations);
       resolve(outcome);
     };

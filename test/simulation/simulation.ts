@@ -1,5 +1,5 @@
-import type { OwnPosition } from '../../streams/commit-metadata.ts';
 import { StatusTable } from '../../processors/status-table.ts';
+import type { OwnPosition } from '../../streams/commit-metadata.ts';
 import type { GroupCommit } from '../../streams/topics/adopt-partitions.ts';
 import { adoptAdded } from './partition-operator.ts';
 import type { Fault } from './scenario.ts';
@@ -252,7 +252,7 @@ class Simulation {
         }
         return;
       case 'stops':
-        if (instance) this.#instances.stop(instance);
+        if (instance) this.#stop(instance);
         return;
       case 'freezes':
         if (instance) this.#instances.freeze(instance, chance.is(0.7) ? 'go on' : 'monotonic stands still');
@@ -265,6 +265,7 @@ class Simulation {
         if (instance) this.#instances.freeze(instance, 'both stand still');
         return;
       case 'clocks':
+        oracle.isLeaseRelaxed = true;
         instance?.process.setWallClock(chance.of([-3_600_000, -30_000, -2_000, 2_000, 15_000, 3_600_000]));
         this.#world.note(`${instance?.process.name ?? ''} has another wall clock`);
         return;
@@ -307,6 +308,21 @@ class Simulation {
     }
   }
 
+  /** Sometimes while a destination takes seconds for each request. */
+  #stop(instance: SimulatedInstance): void {
+    const world = this.#world;
+    const { chance } = world;
+    if (!world.has('moods') || chance.is(0.5)) {
+      this.#instances.stop(instance);
+      return;
+    }
+    world.reach('stopped while a destination crawls');
+    this.#sinks.setMood(targetOf(chance.of(this.#replications.all)), 'crawls');
+    world.scheduler.at(chance.between(1_000, 5_000), () => {
+      if (!world.isHealed && !instance.process.isDead) this.#instances.stop(instance);
+    });
+  }
+
   #cutOff({ process }: SimulatedInstance): void {
     const world = this.#world;
     const forMs = world.chance.of([2_000, 10_000, 20_000, 40_000]);
@@ -344,8 +360,9 @@ class Simulation {
     const { chance, kafka } = world;
     const at = this.#oldPartition();
     const [start, end] = [kafka.start(at), kafka.end(at)];
-    if (start === end) return;
-    const committed = kafka.committed(at).offset ?? 0;
+    const committed = kafka.committed(at).offset;
+    // Before its first commit nothing is promised to a group but that it begins where the log does.
+    if (start === end || committed === null) return;
     const upTo = chance.is(0.7) ? Math.min(end, Math.max(start, committed)) : end;
     const next = chance.between(start, upTo);
     world.note(`retention takes p${at.partition} below ${next}`);

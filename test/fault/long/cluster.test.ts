@@ -122,7 +122,11 @@ test('row 50: too few replicas are in sync for dead letters and status: partitio
   });
   const isLate = async (state: string): Promise<boolean> =>
     (await processor.metric('replication_state', { replication_id: 'late', state })) === 1;
-  await processor.waitWhileRunning(() => isLate('ACTIVATING'), 'the late replication to be known', RECOVERY_MS);
+  await processor.waitWhileRunning(
+    () => isLate('ACTIVATING'),
+    'the late replication to be known',
+    RECOVERY_MS,
+  );
   const sentBefore = users.sent;
   await users.send(600);
   const since = performance.now();
