@@ -46,7 +46,12 @@ export class CredentialsShredding {
     const { replications, credentials, isCoordinator, caughtUp } = this.#options;
     const orphans = [...credentials.ids()].filter((id) => !replications.get(id));
     if (orphans.length === 0 || !isCoordinator()) return;
-    await caughtUp();
+    const isCaughtUp = await caughtUp().then(
+      () => true,
+      () => false,
+    );
+    // Kafka is away: the next credentials, or the next coordinator, have another look.
+    if (!isCaughtUp) return;
     for (const id of orphans) if (!replications.get(id)) this.onDeleted(id);
   }
 }

@@ -142,6 +142,11 @@ export class Lanes {
     if (entry) entry.openGap = gap;
   }
 
+  /** The gap that isn't durable yet. */
+  openGapOf(config: ReplicationConfig): Gap | null {
+    return this.#entries.get(identityOf(config))?.openGap ?? null;
+  }
+
   /** True while the start of a gap travels with the commits: there is no room for a position of the lane beside it. */
   hasOpenGap(config: ReplicationConfig): boolean {
     return (this.#entries.get(identityOf(config))?.openGap ?? null) !== null;
@@ -178,7 +183,8 @@ export class Lanes {
       hash: identityHash(config),
       served,
       keepsPosition: false,
-      openGap: null,
+      // Paused again before its last gap was durable: the start of that travels on.
+      openGap: previous?.openGap ?? null,
       lookedFrom: previous?.lookedFrom ?? this.#owner.position,
     });
   }
@@ -241,6 +247,11 @@ export class Lanes {
     this.#unknown = positions;
   }
 
+  /** No position is carried over any more: their replications are gone. */
+  dropCarried(): void {
+    this.#unknown = [];
+  }
+
   /** Takes the position that was carried for a replication the table didn't know. */
   takeCarried(config: ReplicationConfig): OwnPosition | null {
     if (this.#unknown.length === 0) return null;
@@ -294,7 +305,7 @@ export class Lanes {
       hash: identityHash(config),
       served: lane,
       keepsPosition: false,
-      openGap: null,
+      openGap: previous?.openGap ?? null,
       lookedFrom: previous?.lookedFrom ?? this.#owner.position,
     });
   }

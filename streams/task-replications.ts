@@ -225,6 +225,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       // Where it ended isn't reported: before this task began.
       if (report && report.lostOffsets > 0) this.#lost.set(config.id, { count: report.lostOffsets, to: 0 });
     }
+    // The table was read to its end after the commit: what it doesn't know was deleted, or made anew, while nobody ran.
+    if (table.isComplete) this.#lanes.dropCarried();
     void this.#dateBacklogs(positions);
   }
 
@@ -460,9 +462,11 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
     if (position !== null && (kind === 'DETACHED' || wanted === 'WHERE_STOPPED' || isAhead)) {
       this.#catchUp.add(this.#lanes.openDetached(config, position));
     } else {
+      const earlier = this.#lanes.openGapOf(config);
+      const from = Math.min(position ?? this.position, earlier?.from ?? this.position);
       this.#lanes.forget(config);
-      if (position === null || position === this.position) this.#owner.commitSoon();
-      else this.#resumeFromNow(config, { from: position, to: this.position });
+      if (from === this.position) this.#owner.commitSoon();
+      else this.#resumeFromNow(config, { from, to: this.position });
     }
     this.#fanOut.refresh(config.datamart);
   }

@@ -90,6 +90,34 @@ test('when the commit’s metadata is gone, replications go on where they were l
   expect(received(second, 'a')).toEqual([0, 1]);
 });
 
+test.each([
+  ['is dropped', null, 0],
+  ['is kept while there is a record that can’t be judged here', { type: 'ELSEWHERE' }, 1],
+] as const)(
+  'the position of a replication that was made anew while nobody ran %s',
+  async (_what, otherRecord, kept) => {
+    const first = aDriver();
+    await first.configure('a', { resume: 'WHERE_STOPPED' });
+    await first.start();
+    first.produce(activity(0));
+    await first.run(1_500);
+    await first.configure('a', { resume: 'WHERE_STOPPED', status: 'PAUSED' });
+    first.produce(activity(1));
+    await first.run(2_500);
+    await first.close();
+    await first.configure('a', null);
+    await first.configure('a', { created: 2 });
+    if (otherRecord) await first.configure('b', otherRecord);
+    const second = aDriver({ kafka: first.kafka, clock: first.clock, sinks: first.sinks });
+    await second.start();
+    second.produce(activity(2));
+    await second.run(3_000);
+    const { x } = parseCommitMetadata(second.kafka.committed(second.partition())?.metadata ?? null);
+    expect(x).toHaveLength(kept);
+    expect(received(second, 'a')).toEqual([0, 2]);
+  },
+);
+
 test('positions of a topic that was made anew under the group’s commits go on at its start', async () => {
   const first = aDriver();
   await first.configure('a', { resume: 'WHERE_STOPPED' });
