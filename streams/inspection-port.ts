@@ -50,6 +50,7 @@ export type BrokerProbe = (address: string) => Promise<BrokerAnswer>;
 
 /** What the principal of these settings may do with a topic. */
 export interface TopicRights {
+  readonly mayRead: boolean;
   readonly mayWrite: boolean;
 }
 

@@ -51,9 +51,12 @@ export function rightsChecks(options: RightsCheckOptions): CheckGroup {
           reachable.get();
           const present = await admin.partitionCounts(names);
           if (present.size === 0) throw new CheckSkippedError('none of the topics is there');
+          const rights = await topicRights([...present.keys()]);
           const refused: Finding[] = [];
           for (const topic of present.keys()) {
-            const problem = await readProblem(topic, reader);
+            // An empty log can be looked at without the right to read it.
+            const isRefused = rights?.get(topic)?.mayRead === false;
+            const problem = isRefused ? 'it may not be read' : await readProblem(topic, reader);
             if (problem !== null)
               refused.push(
                 failed(

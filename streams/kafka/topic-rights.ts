@@ -7,7 +7,8 @@ import { PartitionAssigners } from './kafkajs.ts';
 /** Of the Metadata request: the first version that tells what the client may do (KIP-430). kafkajs has six. */
 const VERSION = 8;
 const METADATA = 3;
-/** `AclOperation`: its bit in the answer. */
+/** `AclOperation`: bits of the answer. */
+const READ = 1 << 3;
 const WRITE = 1 << 4;
 
 interface Encoder {
@@ -114,7 +115,7 @@ function topicRights(decoder: Decoder): readonly [topic: string, rights: TopicRi
   decoder.readArray(skipPartition);
   const operations = decoder.readInt32();
   if (errorCode !== 0) return null;
-  return [topic, { mayWrite: (operations & WRITE) !== 0 }];
+  return [topic, { mayRead: (operations & READ) !== 0, mayWrite: (operations & WRITE) !== 0 }];
 }
 
 function skipPartition(decoder: Decoder): void {

@@ -223,7 +223,7 @@ describe('rights', () => {
   /** All rights, but for writing these. */
   function rightsBut(...unwritable: readonly string[]): TopicRightsProbe {
     return async (topics) =>
-      new Map(topics.map((topic) => [topic, { mayWrite: !unwritable.includes(topic) }]));
+      new Map(topics.map((topic) => [topic, { mayRead: true, mayWrite: !unwritable.includes(topic) }]));
   }
 
   test('everything that is needed may be done', async () => {
@@ -265,6 +265,18 @@ describe('rights', () => {
       name: 'READ dead',
       result: 'failed',
       remedy: expect.stringContaining('READ and DESCRIBE on dead'),
+    });
+  });
+
+  test('an empty topic that may not be read', async () => {
+    const rights = { mayRead: false, mayWrite: true };
+    const topicRights: TopicRightsProbe = async (topics) => new Map(topics.map((topic) => [topic, rights]));
+
+    const findings = await checked('', undefined, { topicRights, reader: readerOf({ start: 0, end: 0 }) });
+
+    expect(findings.find(({ name }) => name === 'READ dead')).toMatchObject({
+      result: 'failed',
+      message: 'it may not be read',
     });
   });
 
