@@ -10,7 +10,7 @@ import type { PartitionReader, Producer } from '../streams/kafka-port.ts';
 import type { Logger } from '../streams/logger.ts';
 import { PartitionPins } from '../streams/partition-pins.ts';
 import { PositionLists } from '../streams/position-lists.ts';
-import { StatusWriter } from '../streams/status-writer.ts';
+import { TableWriter } from '../streams/table-writer.ts';
 
 /** What is desired and observed, as the topics held it when they were read. */
 export interface ControlView {
@@ -36,7 +36,7 @@ export function readOnlyPositions(
   settings: Settings,
   logger: Logger,
 ): { readonly pins: PartitionPins; readonly lists: PositionLists } {
-  const writer = new StatusWriter({
+  const writer = new TableWriter({
     clock: systemClock,
     random: Math.random,
     logger,

@@ -7,7 +7,7 @@ import type { Logger } from '../streams/logger.ts';
 import { PartitionPins } from '../streams/partition-pins.ts';
 import { identityHash } from '../streams/replication-identity.ts';
 import { moveGrownRows } from '../streams/snapshot/snapshot-growth.ts';
-import { StatusWriter } from '../streams/status-writer.ts';
+import { TableWriter } from '../streams/table-writer.ts';
 import { adoptPartitions, type AdoptionPorts, type GrownTopic } from '../streams/topics/adopt-partitions.ts';
 import {
   runPartitionsAdopt,
@@ -33,7 +33,7 @@ export async function adoptAddedPartitions(
   const writer = port.partitionWriter();
   for (const each of [reader, tableReader, producer, writer]) stack.defer(() => each.close());
   const shared = { clock: systemClock, random: Math.random, logger };
-  const pins = new PartitionPins(new StatusWriter({ ...shared, topic: replicationStatus, producer, signal }));
+  const pins = new PartitionPins(new TableWriter({ ...shared, topic: replicationStatus, producer, signal }));
   const table = openTable(await openSinks(settings, logger, { pubsubEmulatorHost: null }), settings);
   const tables = [
     new GlobalTable({

@@ -6,12 +6,12 @@ import {
 } from '../processors/config-judgement.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
 import type { StatusTable } from '../processors/status-table.ts';
-import type { StatusWriter } from './status-writer.ts';
+import type { TableWriter } from './table-writer.ts';
 
 export interface ConfigJudgementsOptions {
   readonly table: ReplicationTable;
   readonly status: StatusTable;
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   /** Whether this instance writes for all. */
   readonly isCoordinator: () => boolean;
   /** How far this instance has read the control topic, and where that ends, as last seen. */

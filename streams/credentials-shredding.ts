@@ -1,12 +1,12 @@
 import type { CredentialsTable } from '../processors/credentials-table.ts';
 import type { ReplicationTable } from '../processors/replication-table.ts';
-import type { StatusWriter } from './status-writer.ts';
+import type { TableWriter } from './table-writer.ts';
 
 export interface CredentialsShreddingOptions {
   readonly replications: ReplicationTable;
   readonly credentials: CredentialsTable;
   /** Writes to `replication-credentials`. */
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   /** Whether this instance writes for all. */
   readonly isCoordinator: () => boolean;
   /** Resolves when the control topic was read to the end that it has now. */

@@ -1,5 +1,5 @@
 import type { TopicPartition } from './kafka-port.ts';
-import type { StatusWriter } from './status-writer.ts';
+import type { TableWriter } from './table-writer.ts';
 
 const PREFIX = 'partitions/';
 
@@ -9,10 +9,10 @@ const PREFIX = 'partitions/';
  * operator adopts them: a user's newer operation must not overtake an older one that waits elsewhere.
  */
 export class PartitionPins {
-  readonly #writer: StatusWriter;
+  readonly #writer: TableWriter;
   readonly #counts = new Map<string, number>();
 
-  constructor(writer: StatusWriter) {
+  constructor(writer: TableWriter) {
     this.#writer = writer;
   }
 

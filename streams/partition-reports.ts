@@ -1,15 +1,15 @@
 import { partitionKey, writePartitionReport, type PartitionReport } from '../processors/status-record.ts';
 import type { StatusTable } from '../processors/status-table.ts';
 import type { Clock } from './clock.ts';
-import type { StatusWriter } from './status-writer.ts';
 import type { StreamTask } from './stream-task.ts';
+import type { TableWriter } from './table-writer.ts';
 
 /** A report whose offset alone has changed is at most so old. */
 const REFRESH_MS = 5_000;
 
 export interface PartitionReportsOptions {
   readonly status: StatusTable;
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   readonly clock: Clock;
   /** Names this instance. */
   readonly owner: string;

@@ -7,7 +7,7 @@ import {
   type OwnPosition,
 } from './commit-metadata.ts';
 import type { TopicPartition } from './kafka-port.ts';
-import type { StatusWriter } from './status-writer.ts';
+import type { TableWriter } from './table-writer.ts';
 
 const PREFIX = 'positions/';
 
@@ -24,12 +24,12 @@ interface StoredList {
  * acknowledged, so the list that the last acknowledged commit names is always there.
  */
 export class PositionLists {
-  readonly #writer: StatusWriter;
+  readonly #writer: TableWriter;
   readonly #stored = new Map<string, StoredList>();
   /** By task: the number of its newest list, and whether the commit that names it was acknowledged. */
   readonly #newest = new Map<string, { readonly n: number; isAcknowledged: boolean }>();
 
-  constructor(writer: StatusWriter) {
+  constructor(writer: TableWriter) {
     this.#writer = writer;
   }
 

@@ -27,8 +27,8 @@ import { PartitionReports } from './partition-reports.ts';
 import { PositionLists } from './position-lists.ts';
 import { identityHash, identityOf } from './replication-identity.ts';
 import { ReplicationStates, type Stance } from './replication-states.ts';
-import { StatusWriter } from './status-writer.ts';
 import type { StreamTask } from './stream-task.ts';
+import { TableWriter } from './table-writer.ts';
 
 const REPORT_EVERY_MS = 1_000;
 
@@ -87,8 +87,8 @@ export class ReplicationControl {
   constructor(options: ReplicationControlOptions) {
     this.#options = options;
     const { topics, table, credentials, reader, producer, clock, random, logger, signal } = options;
-    const writerOf = (topic: string): StatusWriter =>
-      new StatusWriter({ topic, producer, clock, random, logger, signal: options.writing });
+    const writerOf = (topic: string): TableWriter =>
+      new TableWriter({ topic, producer, clock, random, logger, signal: options.writing });
     const writer = writerOf(topics.replicationStatus);
     this.#tables = new ControlTables({
       topics,

@@ -20,7 +20,7 @@ import { sleep, type Clock } from './clock.ts';
 import type { Destinations } from './destinations.ts';
 import type { Logger } from './logger.ts';
 import { identityOf } from './replication-identity.ts';
-import type { StatusWriter } from './status-writer.ts';
+import type { TableWriter } from './table-writer.ts';
 
 const CHECKS_AT_ONCE = 16;
 /** Credentials are written apart from the record that names them. */
@@ -29,7 +29,7 @@ const CREDENTIALS_GRACE_MS = 10_000;
 export interface ReplicationStatesOptions {
   readonly table: ReplicationTable;
   readonly status: StatusTable;
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   readonly destinations: () => Destinations;
   readonly clock: Clock;
   readonly random: Random;

@@ -8,7 +8,7 @@ import type { RequestChange, SyncRequest } from '../../processors/initial-sync/r
 import { writeTask, type PartOutcome } from '../../processors/initial-sync/task-record.ts';
 import { identityHash } from '../../processors/replication-identity.ts';
 import type { EngineMetrics } from '../metrics.ts';
-import type { StatusWriter } from '../status-writer.ts';
+import type { TableWriter } from '../table-writer.ts';
 import { DecidedExecutions } from './decided-executions.ts';
 import { LaunchJudge, type LaunchJudgeOptions } from './launch-judge.ts';
 
@@ -20,7 +20,7 @@ const REPORTS_MS = 100;
 export interface SyncCoordinatorOptions extends LaunchJudgeOptions {
   readonly executions: ExecutionTable;
   /** Of `initial-sync-executions`. */
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   readonly metrics: EngineMetrics;
 }
 

@@ -4,13 +4,13 @@ import { writeTask } from '../../processors/initial-sync/task-record.ts';
 import { datamartKey } from '../../schemas/mutation.ts';
 import type { Clock } from '../clock.ts';
 import type { TopicPartition } from '../kafka-port.ts';
-import type { StatusWriter } from '../status-writer.ts';
+import type { TableWriter } from '../table-writer.ts';
 import type { SyncExecution, SyncPort, TaskReport } from './sync-port.ts';
 
 export interface TableSyncsOptions {
   readonly executions: ExecutionTable;
   /** Of `initial-sync-executions`. */
-  readonly writer: StatusWriter;
+  readonly writer: TableWriter;
   readonly clock: Clock;
   /** Names this instance in what it reports. */
   readonly instance: string;

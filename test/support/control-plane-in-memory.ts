@@ -25,7 +25,7 @@ import type { Clock } from '../../streams/clock.ts';
 import { SyncCoordinator } from '../../streams/initial-sync/sync-coordinator.ts';
 import type { Producer } from '../../streams/kafka-port.ts';
 import { EngineMetrics } from '../../streams/metrics.ts';
-import { StatusWriter } from '../../streams/status-writer.ts';
+import { TableWriter } from '../../streams/table-writer.ts';
 import { silentLogger } from './silent-logger.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -87,7 +87,7 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
       executions: this.executions,
       replications: this.replications,
       stateOf: (config) => observedState(config, this),
-      writer: new StatusWriter({ ...shared, topic: 'executions', producer: this.#executionsProducer() }),
+      writer: new TableWriter({ ...shared, topic: 'executions', producer: this.#executionsProducer() }),
       isCoordinator: () => this.hasCoordinator,
       caughtUp: () => Promise.resolve(),
       configPosition: () => this.#offset + 1,

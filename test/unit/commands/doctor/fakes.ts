@@ -8,7 +8,7 @@ import { StatusTable } from '../../../../processors/status-table.ts';
 import type { BrokerAnswer } from '../../../../streams/inspection-port.ts';
 import { PartitionPins } from '../../../../streams/partition-pins.ts';
 import { PositionLists } from '../../../../streams/position-lists.ts';
-import { StatusWriter } from '../../../../streams/status-writer.ts';
+import { TableWriter } from '../../../../streams/table-writer.ts';
 import { ManualClock } from '../../../support/manual-clock.ts';
 import { ScriptedSinks } from '../../../support/scripted-sink.ts';
 import { silentLogger } from '../../../support/silent-logger.ts';
@@ -72,7 +72,7 @@ export function aView({
     const change = table.apply(id, Buffer.from(JSON.stringify(record)), 7, NOW);
     if (change.kind === 'refused') refused.set(id, change.problem);
   }
-  const writer = new StatusWriter({
+  const writer = new TableWriter({
     topic: 'status',
     producer: { send: () => Promise.reject(new Error('nothing is written')), close: async () => undefined },
     clock: new ManualClock(NOW),

@@ -3,7 +3,7 @@ import { encodeCommitMetadata, type OwnPosition } from '../../../../streams/comm
 import type { PartitionReader, Producer } from '../../../../streams/kafka-port.ts';
 import { PartitionPins } from '../../../../streams/partition-pins.ts';
 import { UnknownPartitionerError } from '../../../../streams/snapshot/snapshot-growth.ts';
-import { StatusWriter } from '../../../../streams/status-writer.ts';
+import { TableWriter } from '../../../../streams/table-writer.ts';
 import {
   adoptPartitions,
   AdoptionRefusedError,
@@ -45,7 +45,7 @@ class Group {
       },
       close: async () => undefined,
     };
-    const writer = new StatusWriter({
+    const writer = new TableWriter({
       topic: 'status',
       producer,
       clock: this.clock,

@@ -3,7 +3,7 @@ import { sleep, type Clock } from './clock.ts';
 import type { Producer } from './kafka-port.ts';
 import type { Logger } from './logger.ts';
 
-export interface StatusWriterOptions {
+export interface TableWriterOptions {
   readonly topic: string;
   readonly producer: Producer;
   readonly clock: Clock;
@@ -17,13 +17,13 @@ export interface StatusWriterOptions {
  * Writes records of a compacted topic, one produce at a time, so that a key's last record is the last one written. Of
  * several waiting records of one key only the newest is sent.
  */
-export class StatusWriter {
-  readonly #options: StatusWriterOptions;
+export class TableWriter {
+  readonly #options: TableWriterOptions;
   #waiting = new Map<string, Buffer | null>();
   #written = Promise.withResolvers<boolean>();
   #isWriting = false;
 
-  constructor(options: StatusWriterOptions) {
+  constructor(options: TableWriterOptions) {
     this.#options = options;
   }
 
