@@ -12,8 +12,12 @@ export interface DestinationObserver {
   violated(what: string): void;
   /** Whether the destination can never accept the operation. */
   isRejected(target: string, operation: SentOperation): boolean;
-  /** A request begins; what is returned is called when the process has its answer that all was delivered. */
-  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void;
+  /** A request begins; what is returned is called when the process has its answer: that all was delivered, or another. */
+  onSend(
+    process: SimulatedProcess,
+    target: string,
+    operations: readonly SentOperation[],
+  ): (isDelivered: boolean) => void;
   onStored(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): void;
   onAmbiguous(target: string, operations: readonly SentOperation[]): void;
 }

@@ -10,6 +10,8 @@ export interface NetworkFaults {
   lostAnswers: number;
   /** The request arrives seconds late, also after its sender's death. */
   slow: number;
+  /** The coordinator takes seconds to say what is committed, as when it has just become one. */
+  slowClaims: number;
 }
 
 /** What the coordinator of the group answers. */
@@ -29,7 +31,7 @@ export type Serve<T> = (answer: (value: T) => void, fail: (error: Error) => void
 
 /** Between processes and Kafka: delays, loses and delivers late what they say to each other. */
 export class Network {
-  readonly faults: NetworkFaults = { lostRequests: 0, lostAnswers: 0, slow: 0 };
+  readonly faults: NetworkFaults = { lostRequests: 0, lostAnswers: 0, slow: 0, slowClaims: 0 };
   /** Told of each call's way; may kill the process. */
   onPhase: (process: SimulatedProcess, name: string, phase: Phase) => void = () => undefined;
   readonly #scheduler: Scheduler;
@@ -55,7 +57,7 @@ export class Network {
   healAll(): void {
     this.#cutOff.clear();
     this.#withoutCoordinator.clear();
-    Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0 });
+    Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0, slowClaims: 0 });
   }
 
   call<T>(process: SimulatedProcess, name: string, serve: Serve<T>): Promise<T> {
@@ -91,7 +93,8 @@ export class Network {
       breakOff();
       return promise;
     }
-    const delay = chance.is(this.faults.slow) ? chance.between(500, 8_000) : chance.mostlyLow(1, 20);
+    const slow = name === 'committed' ? Math.max(this.faults.slow, this.faults.slowClaims) : this.faults.slow;
+    const delay = chance.is(slow) ? chance.between(500, 8_000) : chance.mostlyLow(1, 20);
     scheduler.at(delay, () => {
       if (call.isCut) return;
       this.onPhase(process, name, 'served');

@@ -1,8 +1,9 @@
 import type { ReplicationConfig } from '../../processors/replication-config.ts';
-import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
+import type { CommitMetadata } from '../../streams/commit-metadata.ts';
 import type { OffsetToCommit, ProducedRecord } from '../../streams/kafka-port.ts';
 import { identityHash } from '../../streams/replication-identity.ts';
 import type { DestinationObserver, SentOperation } from './destination-observer.ts';
+import { Memberships } from './memberships.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 
 /** What a mutation is, as far as the promises are concerned. */
@@ -11,6 +12,8 @@ export interface Mutation {
   readonly document: string;
   readonly docType: number;
   readonly datamart: string;
+  /** Orders a user's mutations, also those that came to another partition than their older ones. */
+  readonly sequence: number;
   readonly appendedAt: number;
   readonly isReadable: boolean;
 }
@@ -26,9 +29,13 @@ interface Subject {
   readonly partitions: SubjectPartition[];
   /** What was said to be left out or lost, `[from, to)` by partition. */
   readonly told: { readonly partition: number; readonly from: number; readonly to: number }[];
-  readonly newestOfUser: Map<string, number>;
-  readonly lastOfDocument: Map<string, number>;
+  /** By user: the newest that has arrived. */
+  readonly newestOfUser: Map<string, Mutation>;
+  /** By document: the last that has arrived. */
+  readonly lastOfDocument: Map<string, Mutation>;
   duplicates: number;
+  /** What may be sent again because the positions of a commit were lost. */
+  replayed: number;
   ambiguous: number;
   detaches: number;
 }
@@ -58,12 +65,17 @@ interface Fate {
   leftOut: 'in a gap' | 'by retention' | null;
 }
 
+/** PROTOCOL A3, A6: nothing of an attempt is stored later than this after it began. */
+const LATEST_STORE_MS = 10_000;
+
 export interface OracleOptions {
   readonly now: () => number;
   readonly partitions: number;
   readonly windowRecords: number;
   readonly maxFetch: number;
   readonly isRejected: (target: string, partition: number, offset: number) => boolean;
+  /** What the metadata of a partition's commit say; null when they name what isn't stored. */
+  readonly readMetadata: (partition: number, metadata: string) => CommitMetadata | null;
   readonly report: (what: string) => void;
   readonly trace: (line: string) => void;
 }
@@ -75,6 +87,7 @@ export interface OracleOptions {
  * not delivered when a pause with `resume: NOW` was written is wanted no more.
  */
 export class Oracle implements DestinationObserver {
+  readonly memberships: Memberships;
   readonly #options: OracleOptions;
   readonly #subjects = new Map<string, Subject>();
   readonly #mutations: Mutation[][];
@@ -83,12 +96,21 @@ export class Oracle implements DestinationObserver {
   readonly #claims: number[];
   readonly #committed: number[];
   readonly #logStarts: number[];
+  /** Partitions whose commit has lost what travelled with it, and wasn't written since. */
+  readonly #withoutMetadata = new Set<number>();
+  /** Partitions from this one on may not be worked on. */
+  #pinned = 0;
   readonly #tasks = new Set<string>();
+  /** By process and partition: when the requests in flight began. */
+  readonly #inFlight = new Map<string, Set<{ readonly sinceMs: number }>>();
   /** Both clocks of a process stood still: PROTOCOL D allows an older value after a newer one. */
   isOrderRelaxed = false;
+  /** A clock was set back: beside one that stands still it can't tell how long a lease has lasted. */
+  isLeaseRelaxed = false;
 
   constructor(options: OracleOptions) {
     this.#options = options;
+    this.memberships = new Memberships(options.now);
     this.#mutations = Array.from({ length: options.partitions }, () => []);
     this.#claims = Array.from({ length: options.partitions }, () => 0);
     this.#committed = Array.from({ length: options.partitions }, () => 0);
@@ -129,6 +151,7 @@ export class Oracle implements DestinationObserver {
       newestOfUser: new Map(),
       lastOfDocument: new Map(),
       duplicates: 0,
+      replayed: 0,
       ambiguous: 0,
       detaches: 0,
     };
@@ -152,6 +175,16 @@ export class Oracle implements DestinationObserver {
         if (offset >= committedTo || !isSettled(fate)) fate.isWanted = false;
       }
     }
+  }
+
+  /** So many partitions are worked on from now on. */
+  pinned(partitions: number): void {
+    this.#pinned = partitions;
+  }
+
+  /** The partition's commit has lost what travelled with its offset: the next one goes by what was reported (PROTOCOL A1). */
+  metadataLost(partition: number): void {
+    this.#withoutMetadata.add(partition);
   }
 
   /** Retention took what is below `start`. */
@@ -212,7 +245,11 @@ export class Oracle implements DestinationObserver {
     }
   }
 
-  onSend(process: SimulatedProcess, target: string, operations: readonly SentOperation[]): () => void {
+  onSend(
+    process: SimulatedProcess,
+    target: string,
+    operations: readonly SentOperation[],
+  ): (isDelivered: boolean) => void {
     const subject = this.#subjects.get(target);
     const first = operations[0];
     if (!subject || !first) {
@@ -235,6 +272,9 @@ export class Oracle implements DestinationObserver {
       this.violated(
         `${process.name} sends ${target} p${first.partition} offset ${first.offset}, which the commit at ${committedTo} says is settled`,
       );
+    if (first.partition >= this.#pinned)
+      this.violated(`${process.name} sends of p${first.partition}, which nobody has adopted`);
+    this.#assertMaySend(process.name, `${target} p${first.partition} offset ${first.offset}`);
     subject.partitions[first.partition]!.lastSender = process.name;
     // What a replay has delivered since its last commit, and what came after it.
     const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
@@ -252,8 +292,12 @@ export class Oracle implements DestinationObserver {
       this.violated(
         `${process.name} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,
       );
-    return () => {
-      if (acknowledged.get(process.name) !== known) return;
+    const request = { sinceMs: this.#options.now() };
+    const inFlight = this.#inFlightOf(process.name, first.partition);
+    inFlight.add(request);
+    return (isDelivered) => {
+      inFlight.delete(request);
+      if (!isDelivered || acknowledged.get(process.name) !== known) return;
       for (const { offset } of operations) known.offsets.add(offset);
     };
   }
@@ -306,9 +350,24 @@ export class Oracle implements DestinationObserver {
   }
 
   /** The coordinator has accepted a commit. */
-  onCommit(processName: string, offsets: readonly OffsetToCommit[]): void {
+  onCommit(processName: string, generationId: number, offsets: readonly OffsetToCommit[]): void {
     for (const { partition, offset, metadata } of offsets) {
-      const { task, x, isQuiet } = parseCommitMetadata(metadata);
+      if (!this.memberships.mayCommit(processName, generationId, partition))
+        this.violated(
+          `${processName} commits p${partition} ${offset} in generation ${generationId}, in which it hasn't read what is committed`,
+        );
+      const read = this.#options.readMetadata(partition, metadata);
+      if (!read) {
+        this.violated(
+          `${processName} commits p${partition} ${offset} with a list of positions that isn't stored`,
+        );
+        continue;
+      }
+      const { task, x, isQuiet } = read;
+      if (partition >= this.#pinned)
+        this.violated(`${processName} commits p${partition}, which nobody has adopted`);
+      if (isQuiet) this.#assertQuiet(processName, partition);
+      const isRestored = this.#withoutMetadata.delete(partition);
       this.#options.trace(
         `${processName} commits p${partition} ${offset} task ${task?.slice(0, 4) ?? ''}${x.map(({ replication, position, kind }) => ` ${this.#nameOf(replication)}@${position} ${kind}`).join('')}${isQuiet ? ' quiet' : ''}`,
       );
@@ -330,7 +389,12 @@ export class Oracle implements DestinationObserver {
         const own = x.find(({ replication }) => replication === subject.hash);
         subject.partitions[partition]!.isInGap =
           own?.kind === 'PAUSED' && subject.config.resume !== 'WHERE_STOPPED';
-        this.#assertSettled(subject, partition, own?.position ?? offset);
+        const position = own?.position ?? offset;
+        const back = subject.partitions[partition]!.committedTo - position;
+        if (back > 0 && isRestored) subject.replayed += back;
+        else if (back > 0 && own)
+          this.violated(`a commit takes ${subject.target} p${partition} back by ${back} to ${position}`);
+        this.#assertSettled(subject, partition, position);
       }
     }
   }
@@ -348,9 +412,10 @@ export class Oracle implements DestinationObserver {
     return unstored ? `the dead letter of ${unstored[0]} is not there` : null;
   }
 
-  /** Whether the own position is that of a replication that is there no more. */
-  isOfDeleted(hash: number): boolean {
-    return [...this.#subjects.values()].some((subject) => subject.hash === hash && subject.isDeleted);
+  /** The replication whose own position that is; null when it is there no more. */
+  ownerOf(hash: number): ReplicationConfig | null {
+    const subject = [...this.#subjects.values()].find((each) => each.hash === hash && !each.isDeleted);
+    return subject?.config ?? null;
   }
 
   /** At rest: the last arrival of each document is the newest, and nothing was sent again without need. */
@@ -362,7 +427,7 @@ export class Oracle implements DestinationObserver {
       if (!subject.isDeleted) this.#assertTold(subject);
       const claims = this.#claims.reduce((sum, count) => sum + count, 0);
       const atOnce = this.#options.windowRecords + this.#options.maxFetch;
-      const allowed = (claims + subject.detaches) * 2 * atOnce + subject.ambiguous;
+      const allowed = (claims + subject.detaches) * 2 * atOnce + subject.ambiguous + subject.replayed;
       if (subject.duplicates > allowed)
         this.violated(`${subject.target} got ${subject.duplicates} operations again, of ${allowed} at most`);
     }
@@ -383,6 +448,31 @@ export class Oracle implements DestinationObserver {
       if (offset >= 0) oldest = Math.min(oldest, this.#mutations[partition]![offset]!.appendedAt);
     }
     return oldest === Infinity ? 0 : this.#options.now() - oldest;
+  }
+
+  #inFlightOf(processName: string, partition: number): Set<{ readonly sinceMs: number }> {
+    const key = `${processName}/${partition}`;
+    const inFlight = this.#inFlight.get(key) ?? new Set();
+    this.#inFlight.set(key, inFlight);
+    return inFlight;
+  }
+
+  #assertMaySend(processName: string, what: string): void {
+    if (!this.memberships.hasClaimed(processName))
+      this.violated(
+        `${processName} sends ${what}, though it has asked to join or to leave and claimed nothing since`,
+      );
+    const isRelaxed = this.isOrderRelaxed || this.isLeaseRelaxed;
+    if (!isRelaxed && !this.memberships.holdsLease(processName))
+      this.violated(`${processName} sends ${what} without its lease`);
+  }
+
+  /** A commit says that nothing which the process has started in the partition can still take effect. */
+  #assertQuiet(processName: string, partition: number): void {
+    const now = this.#options.now();
+    for (const { sinceMs } of this.#inFlightOf(processName, partition))
+      if (now - sinceMs < LATEST_STORE_MS)
+        this.violated(`${processName} says that p${partition} is quiet while a request is in flight`);
   }
 
   #nameOf(hash: number): string {
@@ -410,28 +500,26 @@ export class Oracle implements DestinationObserver {
     if (!mutation || !fate) return;
     fate.arrivals += 1;
     const document = `${mutation.user}/${mutation.document}`;
-    subject.lastOfDocument.set(document, offset);
+    subject.lastOfDocument.set(document, mutation);
     if (fate.arrivals > 1) {
       subject.duplicates += 1;
       return;
     }
-    const newest = subject.newestOfUser.get(mutation.user) ?? -1;
-    if (fate.isWanted && offset < newest && !this.isOrderRelaxed)
+    const newest = subject.newestOfUser.get(mutation.user) ?? mutation;
+    if (fate.isWanted && mutation.sequence < newest.sequence && !this.isOrderRelaxed)
       this.violated(
-        `${subject.target} got p${partition} offset ${offset} for the first time after ${newest} of the same user`,
+        `${subject.target} got p${partition} offset ${offset} (${mutation.sequence}) for the first time after ${newest.sequence} of the same user`,
       );
-    subject.newestOfUser.set(mutation.user, Math.max(offset, newest));
+    if (mutation.sequence >= newest.sequence) subject.newestOfUser.set(mutation.user, mutation);
   }
 
   /** Nothing is left out without a word (PROTOCOL A9, C5). */
-  #assertTold({ target, partitions, told }: Subject): void {
-    for (const [partition, { fates }] of partitions.entries()) {
-      for (const [offset, { leftOut, arrivals, isDeadLetter }] of fates.entries()) {
-        if (leftOut === null || arrivals > 0 || isDeadLetter) continue;
-        const isTold = told.some((at) => at.partition === partition && offset >= at.from && offset < at.to);
-        if (!isTold)
+  #assertTold(subject: Subject): void {
+    for (const [partition, { fates }] of subject.partitions.entries()) {
+      for (const [offset, { leftOut }] of fates.entries()) {
+        if (isUntold(subject, partition, offset))
           this.violated(
-            `${target} has never got p${partition} offset ${offset}, left out ${leftOut}, and nobody said so`,
+            `${subject.target} has never got p${partition} offset ${offset}, left out ${leftOut ?? ''}, and nobody said so`,
           );
       }
     }
@@ -439,17 +527,19 @@ export class Oracle implements DestinationObserver {
 
   /** What lies in a gap may have arrived, and be followed by older operations that were on their way again (PROTOCOL A9). */
   #assertNewestLast({ target, partitions, lastOfDocument }: Subject): void {
-    const newest = new Map<string, number>();
+    const newest = new Map<string, Mutation>();
     for (const [partition, { fates }] of partitions.entries()) {
       for (const [offset, { isWanted, arrivals }] of fates.entries()) {
         const mutation = this.#mutations[partition]![offset]!;
-        if (isWanted && arrivals > 0) newest.set(`${mutation.user}/${mutation.document}`, offset);
+        const document = `${mutation.user}/${mutation.document}`;
+        const isNewer = mutation.sequence > (newest.get(document)?.sequence ?? -1);
+        if (isWanted && arrivals > 0 && isNewer) newest.set(document, mutation);
       }
     }
-    for (const [document, offset] of newest) {
-      const last = lastOfDocument.get(document) ?? -1;
-      if (last < offset)
-        this.violated(`the last value of ${document} at ${target} is that of offset ${last}, not ${offset}`);
+    for (const [document, { sequence }] of newest) {
+      const last = lastOfDocument.get(document)?.sequence ?? -1;
+      if (last < sequence)
+        this.violated(`the last value of ${document} at ${target} is that of ${last}, not ${sequence}`);
     }
   }
 
@@ -464,9 +554,23 @@ export class Oracle implements DestinationObserver {
         );
         return;
       }
+      // PROTOCOL A9: the position is given up once the gap is durable, not before.
+      if (fate?.leftOut === 'in a gap' && isUntold(subject, partition, offset)) {
+        this.violated(
+          `a commit gives up the position of ${subject.target} before p${partition} ${position}, and no gap that is stored holds ${offset}`,
+        );
+        return;
+      }
     }
     of.settledTo = Math.max(of.settledTo, position);
   }
+}
+
+/** It was left out, and nobody has said so. */
+function isUntold({ partitions, told }: Subject, partition: number, offset: number): boolean {
+  const { leftOut, arrivals, isDeadLetter } = partitions[partition]!.fates[offset]!;
+  if (leftOut === null || arrivals > 0 || isDeadLetter) return false;
+  return !told.some((at) => at.partition === partition && offset >= at.from && offset < at.to);
 }
 
 function isSettled({ isWanted, isRejected, arrivals, isDeadLetter }: Fate): boolean {

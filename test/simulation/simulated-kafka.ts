@@ -115,6 +115,13 @@ export class SimulatedKafka {
     };
   }
 
+  /** Another program commits what is committed, with other metadata. */
+  overwriteMetadata({ topic, partition }: TopicPartition, metadata: string): void {
+    const { commits } = this.coordinator;
+    const commit = commits.get(`${topic}/${partition}`);
+    if (commit) commits.set(`${topic}/${partition}`, { ...commit, metadata });
+  }
+
   #log({ topic, partition }: TopicPartition): Log {
     const key = `${topic}/${partition}`;
     const log = this.#logs.get(key) ?? { records: [], start: 0, waiting: [] };
