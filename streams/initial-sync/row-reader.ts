@@ -93,6 +93,8 @@ export class RowReader {
   #reading = new Map<string, SyncPart>();
   #queues: readonly (RowQueue | null)[] = [];
   #lastRead: ConsumedBatch | null = null;
+  /** Operations that the next row makes, if it was the budget that it had to wait for. */
+  #nextOperations = 1;
 
   constructor(context: RowReaderContext, at: TopicPartition, options: RowReaderOptions) {
     this.#context = context;
@@ -115,8 +117,13 @@ export class RowReader {
    */
   async advance(parts: readonly SyncPart[], end: number, signal: AbortSignal): Promise<boolean> {
     const group = this.#nextGroup(parts, end);
-    if (!group || this.#options.isShortOfMemory() || this.#options.budget() <= 0) return false;
+    if (!group || this.#options.isShortOfMemory() || this.isOutOfBudget(parts.length)) return false;
     return this.#context.slots.run(() => this.#feed(group, signal));
+  }
+
+  /** Whether the budget is too small for the next row, which goes to all of so many parts that want it, or waits. */
+  isOutOfBudget(parts: number): boolean {
+    return this.#options.budget() < Math.min(this.#nextOperations, parts);
   }
 
   close(): void {
@@ -227,6 +234,7 @@ export class RowReader {
         for (const part of wanting) part.skipped(1);
         continue;
       }
+      this.#nextOperations = wanting.length > budget ? wanting.length : 1;
       if (wanting.length > budget || wanting.some(({ rate }) => !rate.allows(arrival))) return record.offset;
       budget -= wanting.length;
       for (const { rate } of wanting) rate.take();

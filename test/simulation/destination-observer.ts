@@ -5,6 +5,8 @@ export interface SentOperation {
   readonly partition: number;
   readonly offset: number;
   readonly text: string;
+  /** The offset of the snapshot's row, of which partition and offset are those of the mutation it was made of; null: live. */
+  readonly row: number | null;
 }
 
 /** Sees what destinations are sent and what they store. */

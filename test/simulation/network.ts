@@ -38,6 +38,8 @@ export class Network {
   readonly #chance: Chance;
   readonly #cutOff = new Map<SimulatedProcess, number>();
   readonly #withoutCoordinator = new Map<SimulatedProcess, number>();
+  /** By process: the topic that it can't read, and until when. */
+  readonly #withoutTopic = new Map<SimulatedProcess, { readonly topic: string; readonly untilMs: number }>();
 
   constructor(scheduler: Scheduler, chance: Chance) {
     this.#scheduler = scheduler;
@@ -54,8 +56,14 @@ export class Network {
     this.#withoutCoordinator.set(process, this.#scheduler.now + forMs);
   }
 
+  /** The process reaches Kafka, but not the leader of this topic. */
+  cutOffTopic(process: SimulatedProcess, topic: string, forMs: number): void {
+    this.#withoutTopic.set(process, { topic, untilMs: this.#scheduler.now + forMs });
+  }
+
   healAll(): void {
     this.#cutOff.clear();
+    this.#withoutTopic.clear();
     this.#withoutCoordinator.clear();
     Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0, slowClaims: 0 });
   }
@@ -67,8 +75,13 @@ export class Network {
     const scheduler = this.#scheduler;
     const chance = this.#chance;
     const isCutOff = (): boolean => {
-      const until = GROUP_CALLS.has(name) ? (this.#withoutCoordinator.get(process) ?? 0) : 0;
-      return Math.max(until, this.#cutOff.get(process) ?? 0) > scheduler.now;
+      const withoutTopic = this.#withoutTopic.get(process);
+      const until = Math.max(
+        this.#cutOff.get(process) ?? 0,
+        GROUP_CALLS.has(name) ? (this.#withoutCoordinator.get(process) ?? 0) : 0,
+        withoutTopic && name === `read ${withoutTopic.topic}` ? withoutTopic.untilMs : 0,
+      );
+      return until > scheduler.now;
     };
     const end = (delayMs: number, settle: () => void): void => {
       scheduler.at(delayMs, () => {

@@ -16,6 +16,7 @@ export interface Mutation {
   readonly sequence: number;
   readonly appendedAt: number;
   readonly isReadable: boolean;
+  readonly isDeletion: boolean;
 }
 
 /** One incarnation of a replication, and what must become of each mutation there. */
@@ -31,13 +32,17 @@ interface Subject {
   readonly told: { readonly partition: number; readonly from: number; readonly to: number }[];
   /** By user: the newest that has arrived. */
   readonly newestOfUser: Map<string, Mutation>;
-  /** By document: the last that has arrived. */
-  readonly lastOfDocument: Map<string, Mutation>;
+  /** By document: the last that has arrived, and whether it was a row of the snapshot. */
+  readonly lastOfDocument: Map<string, { readonly mutation: Mutation; readonly isRow: boolean }>;
   duplicates: number;
   /** What may be sent again because the positions of a commit were lost. */
   replayed: number;
   ambiguous: number;
   detaches: number;
+  /** An initial synchronization was begun for it. */
+  hasBeenChosen: boolean;
+  /** One has ended before it had sent all: the last row of a document may be an older one. */
+  hasUnfinishedSync: boolean;
 }
 
 interface SubjectPartition {
@@ -154,6 +159,8 @@ export class Oracle implements DestinationObserver {
       replayed: 0,
       ambiguous: 0,
       detaches: 0,
+      hasBeenChosen: false,
+      hasUnfinishedSync: false,
     };
     this.#subjects.set(target, subject);
   }
@@ -256,48 +263,65 @@ export class Oracle implements DestinationObserver {
       this.violated(`something was sent to ${target}, which nobody has made`);
       return () => undefined;
     }
-    this.#options.trace(
-      `${process.name} sends ${target} p${first.partition} ${operations.map(({ offset }) => offset).join(' ')}`,
-    );
+    this.#options.trace(`${process.name} sends ${target} p${first.partition} ${namesOf(operations)}`);
     let previous = -1;
     for (const operation of operations) {
       this.#check(subject, operation);
-      if (operation.partition !== first.partition || operation.offset <= previous)
+      const place = operation.row ?? operation.offset;
+      if (operation.partition !== first.partition || place <= previous)
         this.violated(`a request to ${target} is not in the order of its partition`);
-      previous = operation.offset;
+      previous = place;
     }
-    const { acknowledged, committedTo, isInGap } = subject.partitions[first.partition]!;
-    const newest = operations.at(-1)?.offset ?? 0;
-    if (first.offset < committedTo && !this.isOrderRelaxed)
-      this.violated(
-        `${process.name} sends ${target} p${first.partition} offset ${first.offset}, which the commit at ${committedTo} says is settled`,
-      );
     if (first.partition >= this.#pinned)
       this.violated(`${process.name} sends of p${first.partition}, which nobody has adopted`);
     this.#assertMaySend(process.name, `${target} p${first.partition} offset ${first.offset}`);
     subject.partitions[first.partition]!.lastSender = process.name;
-    // What a replay has delivered since its last commit, and what came after it.
-    const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
-    const from = Math.max(committedTo, this.#logStarts[first.partition] ?? 0);
-    if (newest - from > atOnce && !isInGap && !subject.isDeleted)
-      this.violated(
-        `${process.name} sends ${target} p${first.partition} offset ${newest}: a crash would send more than ${atOnce} again from the commit at ${committedTo}`,
-      );
-    const task = this.#taskOf.get(`${process.name}/${first.partition}`) ?? '';
-    let known = acknowledged.get(process.name);
-    if (known?.task !== task) known = { task, offsets: new Set() };
-    acknowledged.set(process.name, known);
-    const again = subject.hasOrdered ? undefined : operations.find(({ offset }) => known.offsets.has(offset));
-    if (again)
-      this.violated(
-        `${process.name} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,
-      );
+    const onAcknowledged =
+      first.row === null
+        ? this.#onSendLive(process.name, subject, operations)
+        : this.#onSendRows(process.name, subject);
     const request = { sinceMs: this.#options.now() };
     const inFlight = this.#inFlightOf(process.name, first.partition);
     inFlight.add(request);
     return (isDelivered) => {
       inFlight.delete(request);
-      if (!isDelivered || acknowledged.get(process.name) !== known) return;
+      if (isDelivered) onAcknowledged();
+    };
+  }
+
+  #onSendRows(processName: string, subject: Subject): () => void {
+    if (!subject.hasBeenChosen)
+      this.violated(`${processName} sends rows to ${subject.target}, for which nobody has asked`);
+    return () => undefined;
+  }
+
+  #onSendLive(processName: string, subject: Subject, operations: readonly SentOperation[]): () => void {
+    const [first] = operations as [SentOperation];
+    const { target } = subject;
+    const { acknowledged, committedTo, isInGap } = subject.partitions[first.partition]!;
+    const newest = operations.at(-1)?.offset ?? 0;
+    if (first.offset < committedTo && !this.isOrderRelaxed)
+      this.violated(
+        `${processName} sends ${target} p${first.partition} offset ${first.offset}, which the commit at ${committedTo} says is settled`,
+      );
+    // What a replay has delivered since its last commit, and what came after it.
+    const atOnce = 2 * (this.#options.windowRecords + this.#options.maxFetch);
+    const from = Math.max(committedTo, this.#logStarts[first.partition] ?? 0);
+    if (newest - from > atOnce && !isInGap && !subject.isDeleted)
+      this.violated(
+        `${processName} sends ${target} p${first.partition} offset ${newest}: a crash would send more than ${atOnce} again from the commit at ${committedTo}`,
+      );
+    const task = this.#taskOf.get(`${processName}/${first.partition}`) ?? '';
+    let known = acknowledged.get(processName);
+    if (known?.task !== task) known = { task, offsets: new Set() };
+    acknowledged.set(processName, known);
+    const again = subject.hasOrdered ? undefined : operations.find(({ offset }) => known.offsets.has(offset));
+    if (again)
+      this.violated(
+        `${processName} sends ${target} p${again.partition} offset ${again.offset} again, which was acknowledged`,
+      );
+    return () => {
+      if (acknowledged.get(processName) !== known) return;
       for (const { offset } of operations) known.offsets.add(offset);
     };
   }
@@ -306,7 +330,7 @@ export class Oracle implements DestinationObserver {
     const subject = this.#subjects.get(target);
     if (!subject || operations.length === 0) return;
     this.#options.trace(
-      `${target} stores p${operations[0]!.partition} ${operations.map(({ offset }) => offset).join(' ')} of ${process.name}`,
+      `${target} stores p${operations[0]!.partition} ${namesOf(operations)} of ${process.name}`,
     );
     const [{ partition }] = operations as [SentOperation];
     const { lastSender } = subject.partitions[partition]!;
@@ -346,6 +370,61 @@ export class Oracle implements DestinationObserver {
         ![...this.#subjects.values()].some((other) => other !== subject && other.config.id === id)
       )
         this.violated(`p${partition} offset ${offset} is a dead letter of ${id}, which would have taken it`);
+    }
+  }
+
+  /** A row of the snapshot, made of the mutation at this offset, went to the dead letters for a replication. */
+  onRejectedRow(id: string, partition: number, offset: number): void {
+    this.#options.trace(`dead letter of a row of p${partition} ${offset} of ${id}`);
+    const subjects = [...this.#subjects.values()].filter(({ config }) => config.id === id);
+    if (!subjects.some(({ partitions }) => partitions[partition]?.fates[offset]?.isRejected))
+      this.violated(
+        `a row of p${partition} offset ${offset} is a dead letter of ${id}, which would have taken it`,
+      );
+  }
+
+  /** An initial synchronization is begun for it. */
+  chosen(target: string): void {
+    const subject = this.#subjects.get(target);
+    if (subject) subject.hasBeenChosen = true;
+  }
+
+  /** An initial synchronization that was begun for it has ended early. */
+  leftUnfinished(target: string): void {
+    const subject = this.#subjects.get(target);
+    if (subject) subject.hasUnfinishedSync = true;
+  }
+
+  /**
+   * An initial synchronization has succeeded there, with these live offsets (S) by partition: of each document the newest
+   * operation has arrived last, be it of the snapshot or a live one that a commit says is settled; and nothing of those
+   * that were deleted, but their deletion.
+   */
+  converged(
+    target: string,
+    liveOffsets: ReadonlyMap<number, number>,
+    hasSnapshotGot: (partition: number, offset: number) => boolean,
+  ): void {
+    const subject = this.#subjects.get(target);
+    if (!subject || subject.isDeleted || this.isOrderRelaxed) return;
+    for (const [partition, liveOffset] of liveOffsets) {
+      const { fates, committedTo } = subject.partitions[partition]!;
+      const newest = new Map<string, { readonly mutation: Mutation; readonly offset: number }>();
+      for (const [offset, mutation] of this.#mutations[partition]!.entries()) {
+        if (offset >= Math.max(committedTo, liveOffset)) break;
+        const isThere =
+          offset < liveOffset ? hasSnapshotGot(partition, offset) : fates[offset]!.leftOut !== 'by retention';
+        if (wants(subject.config, mutation) && isThere)
+          newest.set(documentOf(mutation), { mutation, offset });
+      }
+      for (const [document, { mutation, offset }] of newest) {
+        if (fates[offset]!.isRejected) continue;
+        const last = subject.lastOfDocument.get(document)?.mutation;
+        if (last ? last.sequence < mutation.sequence : !mutation.isDeletion)
+          this.violated(
+            `after its initial sync from p${partition} ${liveOffset} on ${target} has ${last ? `${last.isDeletion ? 'the deletion' : 'the value'} of ${last.sequence}` : 'nothing'} of ${document}, not ${mutation.isDeletion ? 'the deletion' : 'the value'} of offset ${offset}`,
+          );
+      }
     }
   }
 
@@ -494,13 +573,13 @@ export class Oracle implements DestinationObserver {
       this.violated(`${subject.target} was sent other bytes as p${partition} offset ${offset}: ${text}`);
   }
 
-  #arrive(subject: Subject, { partition, offset }: SentOperation): void {
+  #arrive(subject: Subject, { partition, offset, row }: SentOperation): void {
     const mutation = this.#mutations[partition]?.[offset];
     const fate = subject.partitions[partition]?.fates[offset];
     if (!mutation || !fate) return;
+    subject.lastOfDocument.set(documentOf(mutation), { mutation, isRow: row !== null });
+    if (row !== null) return;
     fate.arrivals += 1;
-    const document = `${mutation.user}/${mutation.document}`;
-    subject.lastOfDocument.set(document, mutation);
     if (fate.arrivals > 1) {
       subject.duplicates += 1;
       return;
@@ -525,21 +604,31 @@ export class Oracle implements DestinationObserver {
     }
   }
 
-  /** What lies in a gap may have arrived, and be followed by older operations that were on their way again (PROTOCOL A9). */
-  #assertNewestLast({ target, partitions, lastOfDocument }: Subject): void {
+  /**
+   * What lies in a gap may have arrived, and be followed by older operations that were on their way again (PROTOCOL A9).
+   * Of what an initial synchronization sends an older row may be the newest that the destination takes, or the last one
+   * before it ends early: a log that isn't compacted yet has several rows of a document.
+   */
+  #assertNewestLast(subject: Subject): void {
+    const { target, partitions, lastOfDocument, hasBeenChosen, hasUnfinishedSync } = subject;
     const newest = new Map<string, Mutation>();
     for (const [partition, { fates }] of partitions.entries()) {
-      for (const [offset, { isWanted, arrivals }] of fates.entries()) {
+      for (const [offset, { isWanted, isRejected, arrivals }] of fates.entries()) {
         const mutation = this.#mutations[partition]![offset]!;
-        const document = `${mutation.user}/${mutation.document}`;
+        const document = documentOf(mutation);
+        if (isRejected && hasBeenChosen) newest.delete(document);
         const isNewer = mutation.sequence > (newest.get(document)?.sequence ?? -1);
         if (isWanted && arrivals > 0 && isNewer) newest.set(document, mutation);
       }
     }
     for (const [document, { sequence }] of newest) {
-      const last = lastOfDocument.get(document)?.sequence ?? -1;
-      if (last < sequence)
-        this.violated(`the last value of ${document} at ${target} is that of ${last}, not ${sequence}`);
+      const last = lastOfDocument.get(document);
+      if (last?.isRow && hasUnfinishedSync) continue;
+      const lastSequence = last?.mutation.sequence ?? -1;
+      if (lastSequence < sequence)
+        this.violated(
+          `the last value of ${document} at ${target} is that of ${lastSequence}, not ${sequence}`,
+        );
     }
   }
 
@@ -571,6 +660,14 @@ function isUntold({ partitions, told }: Subject, partition: number, offset: numb
   const { leftOut, arrivals, isDeadLetter } = partitions[partition]!.fates[offset]!;
   if (leftOut === null || arrivals > 0 || isDeadLetter) return false;
   return !told.some((at) => at.partition === partition && offset >= at.from && offset < at.to);
+}
+
+function documentOf({ user, document }: Mutation): string {
+  return `${user}/${document}`;
+}
+
+function namesOf(operations: readonly SentOperation[]): string {
+  return operations.map(({ offset, row }) => (row === null ? offset : `row ${row} of ${offset}`)).join(' ');
 }
 
 function isSettled({ isWanted, isRejected, arrivals, isDeadLetter }: Fate): boolean {

@@ -37,8 +37,8 @@ export async function runSimulation(args: readonly string[], root = ROOT): Promi
   return promise;
 }
 
-/** Runs the simulation over a copy of the sources that has the bug, until it is found. */
-export async function findPlanted({ name, edits }: PlantedBug): Promise<SimulationSummary> {
+/** Runs the simulation over a copy of the sources that has the bug, until it is found: at most `SEEDS_PER_BUG` seeds. */
+export async function findPlanted({ name, edits, seed }: PlantedBug): Promise<SimulationSummary> {
   const directory = mkdtempSync(join(tmpdir(), 'planted-'));
   try {
     for (const path of COPIED) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
@@ -54,6 +54,8 @@ export async function findPlanted({ name, edits }: PlantedBug): Promise<Simulati
       }
       writeFileSync(path, parts.join(replace));
     }
+    const known = seed === undefined ? null : await runSimulation(['--seed', String(seed)], directory);
+    if (known && known.failures.length > 0) return known;
     return await runSimulation(['--seeds', String(SEEDS_PER_BUG)], directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -20,8 +20,12 @@ export const FAULTS = [
   'credentials',
   'lost metadata',
   'added partition',
+  'initial syncs',
+  'compaction',
 ] as const;
 export type Fault = (typeof FAULTS)[number];
+
+const OF_THE_SNAPSHOT: ReadonlySet<Fault> = new Set(['initial syncs', 'compaction']);
 
 /** How many worlds have a fault, beside the others, where that is not all of its share. */
 const RARITY: Partial<Readonly<Record<Fault, number>>> = {
@@ -50,6 +54,12 @@ export interface Scenario {
   /** Between two mutations, on average. */
   readonly everyMs: number;
   readonly valueBytes: number;
+  /** Activities of each user. */
+  readonly documents: number;
+  /** How many mutations are deletions. */
+  readonly deletions: number;
+  /** Operations a second and replication of an initial synchronization; null: as fast as it goes. */
+  readonly maxSyncRate: number | null;
   readonly faults: ReadonlySet<Fault>;
   /** Between two faults, on average. */
   readonly faultEveryMs: number;
@@ -61,17 +71,23 @@ export interface Scenario {
   readonly hasSnapshot: boolean;
 }
 
-/** Each seed has some of the faults, so that no fault hides behind the others; every other one keeps the snapshot. */
+/**
+ * Each seed has some of the faults, so that no fault hides behind the others; every other one keeps the snapshot, which
+ * would have to be moved to another topic where partitions are added.
+ */
 export function scenarioOf(seed: number, chance: Chance): Scenario {
   const isIsolated = chance.is(0.15);
   const hasSnapshot = seed % 2 === 1;
   const allowed: readonly Fault[] = isIsolated
     ? ['moods', 'configs', 'credentials', 'rejections', 'unreadable']
-    : // The snapshot would have to be moved to a topic of as many partitions.
-      FAULTS.filter((fault) => fault !== 'added partition' || !hasSnapshot);
+    : FAULTS.filter((fault) => (hasSnapshot ? fault !== 'added partition' : !OF_THE_SNAPSHOT.has(fault)));
   const share = chance.of([0.25, 0.5, 0.8]);
   const faults = new Set(allowed.filter((fault) => chance.is(share * (RARITY[fault] ?? 1))));
   if (isIsolated) faults.add('moods');
+  const hasSyncs = hasSnapshot && !isIsolated && chance.is(0.7);
+  if (!hasSyncs) faults.delete('initial syncs');
+  if (hasSyncs) faults.add('initial syncs');
+  if (hasSyncs && chance.is(0.5)) faults.add('configs');
   return {
     partitions: chance.between(1, 3),
     instances: isIsolated ? 1 : chance.between(1, 3),
@@ -84,6 +100,9 @@ export function scenarioOf(seed: number, chance: Chance): Scenario {
     // Without positions they have 61 characters, and each position takes some eight.
     maxMetadataLength: chance.of([MAX_METADATA_LENGTH, MAX_METADATA_LENGTH, MAX_METADATA_LENGTH, 80, 65]),
     activeMs: chance.between(40, 120) * 1_000,
+    documents: hasSyncs ? 30 : 2,
+    deletions: hasSyncs ? 0.25 : 0.1,
+    maxSyncRate: hasSyncs && chance.is(0.4) ? chance.of([5, 20, 100]) : null,
     everyMs: chance.of(isIsolated ? [250, 500] : [100, 250, 500]),
     valueBytes: chance.is(0.1) ? 30_000 : 10,
     faults,

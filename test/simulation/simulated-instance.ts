@@ -82,7 +82,7 @@ export class SimulatedInstance {
       },
       startFrom: 'earliest',
       snapshot: { topics: new Map([[MUTATIONS, SNAPSHOT]]), isKept: scenario.hasSnapshot },
-      initialSync: { windowMs: 0, maxRate: null },
+      initialSync: { windowMs: 0, maxRate: scenario.maxSyncRate },
       maxMetadataLength: scenario.maxMetadataLength,
       kafka: port,
       table: this.table,

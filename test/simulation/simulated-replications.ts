@@ -32,7 +32,7 @@ export interface SimulatedReplicationsOptions {
   /** Those that live. */
   readonly instances: () => readonly SimulatedInstance[];
   /** A replication that was paused is ACTIVE again. */
-  readonly onActivated: () => void;
+  readonly onActivated: (replication: SimulatedReplication) => void;
 }
 
 /** What `replication-status` says of a replication, as far as its operators care. */
@@ -75,7 +75,7 @@ export class SimulatedReplications {
       id,
       created: 1,
       datamart: this.all.length === 0 || chance.is(0.75) ? '1' : '2',
-      resume: chance.is(0.6) ? 'WHERE_STOPPED' : 'NOW',
+      resume: chance.is(scenario.faults.has('initial syncs') ? 0.3 : 0.6) ? 'WHERE_STOPPED' : 'NOW',
       filter: chance.is(0.2) ? ['USER_ACTIVITY'] : null,
       status: 'ACTIVE',
       ordering: chance.is(0.25),
@@ -100,7 +100,9 @@ export class SimulatedReplications {
     return this.#options.instances().every(({ table, hasRun }) => {
       if (!hasRun) return true;
       const known = table.get(replication.id);
-      return known?.created === replication.created && (!isNow || known.offset === replication.offset);
+      if (known?.created !== replication.created) return false;
+      // While an initial synchronization runs, another status waits.
+      return !isNow || (known.offset === replication.offset && known.deferredStatus === null);
     });
   }
 
@@ -111,7 +113,10 @@ export class SimulatedReplications {
       replication?.status === 'PAUSED' &&
       replication.resume === 'NOW' &&
       replication.hasBeenActive &&
-      this.#options.instances().every(({ table }) => table.get(replication.id)?.offset === replication.offset)
+      this.#options.instances().every(({ table }) => {
+        const known = table.get(replication.id);
+        return known?.offset === replication.offset && known.deferredStatus === null;
+      })
     );
   }
 
@@ -236,7 +241,7 @@ export class SimulatedReplications {
     replication.status = 'ACTIVE';
     this.#write(replication, 'change');
     this.#world.reach('activated again');
-    this.#options.onActivated();
+    this.#options.onActivated(replication);
   }
 
   #write(replication: SimulatedReplication, change: 'create' | 'change' | 'delete'): void {

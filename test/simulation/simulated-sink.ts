@@ -6,6 +6,7 @@ import {
   type SinkAdapter,
 } from '../../sinks/sink.ts';
 import { ATTEMPT_DEADLINE_MS } from '../../streams/destination.ts';
+import { SegmentSlice } from '../../streams/segment.ts';
 import type { Chance } from './chance.ts';
 import type { DestinationObserver, SentOperation } from './destination-observer.ts';
 import type { Network } from './network.ts';
@@ -265,12 +266,14 @@ function failed(
 
 /** What is in the batch, as its bytes and message ids tell. */
 function operationsOf(batch: OperationBatch): SentOperation[] {
+  const rows = batch instanceof SegmentSlice && batch.segment.rows !== null ? batch : null;
   return Array.from({ length: batch.count }, (_, i) => {
     const [, partition, offset] = batch.messageId(i).split('-');
     return {
       partition: Number(partition),
       offset: Number(offset),
       text: batch.data.toString('latin1', batch.start(i), batch.end(i)),
+      row: rows && rows.segment.offset(rows.from + i),
     };
   });
 }

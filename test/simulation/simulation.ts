@@ -1,5 +1,7 @@
 import { StatusTable } from '../../processors/status-table.ts';
+import { parseMutationSource } from '../../schemas/mutation-source.ts';
 import type { OwnPosition } from '../../streams/commit-metadata.ts';
+import type { ProducedRecord } from '../../streams/kafka-port.ts';
 import type { GroupCommit } from '../../streams/topics/adopt-partitions.ts';
 import { adoptAdded } from './partition-operator.ts';
 import type { Fault } from './scenario.ts';
@@ -9,6 +11,7 @@ import { SimulatedInstances } from './simulated-instances.ts';
 import { SimulatedProcess } from './simulated-process.ts';
 import { idOf, SimulatedReplications, targetOf } from './simulated-replications.ts';
 import { MOODS, SimulatedSinks } from './simulated-sink.ts';
+import { SimulatedSyncs } from './simulated-syncs.ts';
 import { World } from './world.ts';
 
 /** What came of one seed. */
@@ -40,6 +43,7 @@ class Simulation {
   readonly #sinks: SimulatedSinks;
   readonly #instances: SimulatedInstances;
   readonly #replications: SimulatedReplications;
+  readonly #syncs: SimulatedSyncs;
   readonly #status = new StatusTable();
   readonly #users: { readonly id: string; partition: number; readonly datamart: string }[] = [];
   /** By partition: whose commit was the last. */
@@ -76,10 +80,11 @@ class Simulation {
       adapter: this.#sinks.adapter(new SimulatedProcess('rules', scheduler)),
       credentials,
       instances: () => this.#instances.all,
-      onActivated: () => {
-        this.#disturbActivation();
+      onActivated: ({ datamart }) => {
+        this.#disturbActivation(datamart);
       },
     });
+    this.#syncs = new SimulatedSyncs(world, this.#replications);
     this.#listen();
     for (let i = 0; i < 6; i += 1) {
       this.#users.push({
@@ -145,7 +150,10 @@ class Simulation {
       const key = record.key?.toString() ?? '';
       if (topic === TOPICS.deadLetters) {
         world.reach('dead letters');
-        oracle.onDeadLetter(record);
+        if (record.headers.dead_letter_topic === SNAPSHOT) this.#onRejectedRow(record);
+        else oracle.onDeadLetter(record);
+      } else if (topic === TOPICS.initialSyncExecutions) {
+        this.#syncs.onRecord(key, record.value);
       } else if (topic === TOPICS.replicationStatus) {
         this.#onStatus(key, record.value);
       } else if (topic === SNAPSHOT) {
@@ -155,6 +163,18 @@ class Simulation {
         this.#replications.onShredded(key);
       }
     };
+  }
+
+  #onRejectedRow({ headers }: ProducedRecord): void {
+    const at = { topic: SNAPSHOT, partition: Number(headers.dead_letter_partition) };
+    const row = this.#world.kafka.recordAt(at, Number(headers.dead_letter_offset));
+    const source = parseMutationSource(String(row?.headers.source));
+    this.#world.reach('rows rejected');
+    this.#world.oracle.onRejectedRow(
+      String(headers.dead_letter_replication_id),
+      at.partition,
+      source?.offset ?? -1,
+    );
   }
 
   #onCommitted(partition: number, committer: string, metadata: string): void {
@@ -202,8 +222,8 @@ class Simulation {
     const at = { topic: MUTATIONS, partition };
     const offset = kafka.end(at);
     const isReadable = !(scenario.faults.has('unreadable') && chance.is(0.02));
-    const activity = chance.is(0.6) ? `a${chance.between(0, 1)}` : null;
-    const isDelete = chance.is(0.1);
+    const activity = chance.is(0.6) ? `a${chance.mostlyLow(0, scenario.documents - 1)}` : null;
+    const isDelete = chance.is(scenario.deletions);
     const pad = 'x'.repeat(scenario.valueBytes);
     const record = {
       datamart_id: Number(datamart),
@@ -224,6 +244,7 @@ class Simulation {
         sequence: this.#produced++,
         appendedAt: scheduler.now,
         isReadable,
+        isDeletion: isDelete,
       },
       (target) => this.#replications.isWanted(target),
       (target) => this.#replications.isInGap(target),
@@ -312,6 +333,12 @@ class Simulation {
       case 'added partition':
         this.#addPartition();
         return;
+      case 'initial syncs':
+        this.#syncs.launch();
+        return;
+      case 'compaction':
+        this.#compact();
+        return;
       case 'unreadable':
       case 'rejections':
         return;
@@ -382,10 +409,34 @@ class Simulation {
     world.snapshotOracle?.retained(at.partition, next);
   }
 
-  /** What an activation leaves behind isn't stored at once, or not before a crash. */
-  #disturbActivation(): void {
+  #compact(): void {
+    const { chance, kafka } = this.#world;
+    const at = { topic: SNAPSHOT, partition: this.#oldPartition().partition };
+    const below = chance.between(0, kafka.end(at));
+    this.#world.note(`p${at.partition} of the snapshot is compacted below ${below}`);
+    this.#world.reach('compaction');
+    kafka.compactBefore(at, below);
+  }
+
+  /** Also while an instance has not read yet what is to be synchronized. */
+  #synchronizeSoon(datamart: string): void {
+    const world = this.#world;
+    const { chance, network } = world;
+    const late = this.#instances.any();
+    if (late && chance.is(0.5)) {
+      world.note(`${late.process.name} can't read the configs`);
+      network.cutOffTopic(late.process, TOPICS.replicationConfig, chance.between(1_000, 8_000));
+    }
+    world.scheduler.at(chance.mostlyLow(0, 5_000), () => {
+      if (!world.isHealed) this.#syncs.launch(datamart);
+    });
+  }
+
+  /** What an activation leaves behind isn't stored at once, or not before a crash, or it is what somebody has waited for. */
+  #disturbActivation(datamart: string): void {
     const world = this.#world;
     const { chance } = world;
+    if (world.has('initial syncs')) this.#synchronizeSoon(datamart);
     if (world.has('too few replicas') && chance.is(0.5)) this.#storeNothingFor(chance.between(1_500, 4_000));
     if (!world.has('kills') || !chance.is(0.3)) return;
     world.scheduler.at(chance.between(500, 2_500), () => {
@@ -416,6 +467,7 @@ class Simulation {
       kafka.overwriteMetadata(at, chance.of(['', 'somebody else’s']));
       this.#withoutMetadata.add(at.partition);
       world.oracle.metadataLost(at.partition);
+      this.#syncs.metadataLost(at.partition);
     });
   }
 
@@ -476,6 +528,7 @@ class Simulation {
     this.#sinks.healAll();
     this.#instances.heal();
     this.#replications.heal();
+    this.#syncs.heal();
   }
 
   #watch(): void {
@@ -489,8 +542,9 @@ class Simulation {
 
   async #checkMemory(instance: SimulatedInstance): Promise<void> {
     const held = await instance.heldBytes();
-    const { memoryBytes, replications, hasSnapshot } = this.#world.scenario;
-    if (held > memoryBytes + (replications + (hasSnapshot ? 1 : 0)) * SEGMENT_BYTES)
+    const { memoryBytes, replications, hasSnapshot, faults } = this.#world.scenario;
+    const hasSyncs = faults.has('initial syncs');
+    if (held > memoryBytes + (replications * (hasSyncs ? 2 : 1) + (hasSnapshot ? 1 : 0)) * SEGMENT_BYTES)
       this.#world.violated(`${instance.process.name} holds ${held} bytes`);
     if (held < 0) this.#world.violated(`${instance.process.name} has given more bytes back than it had`);
   }
@@ -506,7 +560,7 @@ class Simulation {
 
   #checkRest(): void {
     const { oracle, scheduler, scenario } = this.#world;
-    const missing = oracle.missing() ?? this.#uncommitted();
+    const missing = oracle.missing() ?? this.#uncommitted() ?? this.#syncs.unended;
     if (missing === null) {
       this.#isAtRest = true;
       return;

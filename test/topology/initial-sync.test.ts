@@ -163,6 +163,20 @@ test('a budget holds the tasks at exactly so many operations, until it is raised
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
 });
 
+test('a budget that is too small for one document at all replications holds the tasks too', async () => {
+  const driver = await started();
+  await withSnapshot(driver);
+  for (const id of ['80', '81', '82']) await driver.configure(id, {});
+  await driver.run(1_000);
+  await launch(driver, { max_operations: 2 });
+  await driver.run(5_000);
+  expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'RUNNING', held: 'budget' });
+
+  await launch(driver, { max_operations: 1_000 });
+  await driver.run(5_000);
+  expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
+});
+
 test('a replication that fails for good ends its part, the others go on', async () => {
   const driver = await started();
   await withSnapshot(driver);
