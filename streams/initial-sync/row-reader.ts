@@ -219,20 +219,32 @@ export class RowReader {
       const row = this.#rowOf(record, verdict);
       if (row === null) continue;
       if (row === 'schema_needed') return record.offset;
-      const { mutation, plan, fanOut } = row;
-      const wanting = parts.filter(
-        (part) => part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions),
-      );
       if (verdict.kind === 'newer') {
-        for (const part of wanting) part.skipped(1);
+        for (const part of parts) if (this.#wants(part, row)) part.skipped(1);
         continue;
       }
-      if (wanting.length > budget || wanting.some(({ rate }) => !rate.allows(arrival))) return record.offset;
-      budget -= wanting.length;
-      for (const { rate } of wanting) rate.take();
-      fanOut.append(mutation, plan, originOf(record, verdict, arrival));
+      const operations = this.#operationsOf(row, parts, arrival);
+      if (operations === null || operations > budget) return record.offset;
+      budget -= operations;
+      for (const part of parts) if (this.#wants(part, row)) part.rate.take();
+      row.fanOut.append(row.mutation, row.plan, originOf(record, verdict, arrival));
     }
     return end;
+  }
+
+  #wants(part: SyncPart, { mutation, plan, fanOut }: Row): boolean {
+    return part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions);
+  }
+
+  /** How many parts are sent the row; null while the rate of one of them doesn't allow it. */
+  #operationsOf(row: Row, parts: readonly SyncPart[], nowMs: number): number | null {
+    let operations = 0;
+    for (const part of parts) {
+      if (!this.#wants(part, row)) continue;
+      if (!part.rate.allows(nowMs)) return null;
+      operations += 1;
+    }
+    return operations;
   }
 
   /** The operation that a record of the snapshot stands for; null: none. */
