@@ -30,7 +30,7 @@ async function openSync(job: BenchJob, pass: BenchPass): Promise<Delivery> {
       await request(processor, id);
       await until(hasBegun, LIMIT_MS, 'the execution to run', POLL_MS);
     },
-    delivered: processor.delivered,
+    delivered: () => processor.delivered(),
     stop: async () => {
       await until(hasEnded, LIMIT_MS, 'the execution to end');
       const { status, error } = execution() ?? {};
