@@ -162,7 +162,10 @@ export class BenchCluster implements AsyncDisposable {
     topic: string,
     records: number,
     valueBytes: number,
-    toStored: (record: SampleRecord, at: { readonly partition: number; readonly offset: number }) => StoredRecord,
+    toStored: (
+      record: SampleRecord,
+      at: { readonly partition: number; readonly offset: number },
+    ) => StoredRecord,
   ): Promise<Dataset> {
     const source = sampleRecords(valueBytes);
     const checksums = Array.from({ length: PARTITIONS }, () => new Uint32Array(records / PARTITIONS));

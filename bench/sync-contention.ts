@@ -20,10 +20,7 @@ export interface SyncOutcome {
   readonly status: string;
   readonly result: {
     readonly replications: Readonly<
-      Record<
-        string,
-        { readonly documents: Readonly<Record<string, number>>; readonly skipped_newer: number }
-      >
+      Record<string, { readonly documents: Readonly<Record<string, number>>; readonly skipped_newer: number }>
     >;
   };
 }
@@ -84,7 +81,8 @@ export async function runSyncContention(
   await measure('alone', forSeconds(seconds.alone));
   const { id } = await call<{ readonly id: string }>(processor.url, 'POST');
   const outcomeNow = (): Promise<SyncOutcome> => call<SyncOutcome>(processor.url, 'GET', `/${id}`);
-  const hasEnded = async (): Promise<boolean> => !['PENDING', 'RUNNING'].includes((await outcomeNow()).status);
+  const hasEnded = async (): Promise<boolean> =>
+    !['PENDING', 'RUNNING'].includes((await outcomeNow()).status);
   await measure('sync', async (elapsedMs) => (await hasEnded()) || elapsedMs >= SYNC_LIMIT_MS);
   await measure('afterwards', forSeconds(seconds.alone));
   return { phases, outcome: await outcomeNow() };
