@@ -48,7 +48,8 @@ export class DeadDocuments {
   /** Reads the keys of `[from, to)`. Rejects as `readOn` does, and with `DocumentSetFullError`. */
   async scan(at: TopicPartition, from: number, to: number, signal: AbortSignal): Promise<void> {
     const { reader, clock, slots } = this.#context;
-    await readOn({ reader, clock, slots, at, from, to, signal }, ({ key, value }) => {
+    const range = { reader, clock, slots, at, from, to, signal, needed: 'keys' } as const;
+    await readOn(range, ({ key, value }) => {
       // Most snapshots hold few tombstones, and a row takes nothing out of an empty set.
       if ((value !== null && this.#set.size === 0) || !this.isOwn(key)) return null;
       const { high, low } = this.#hash.of(key);
