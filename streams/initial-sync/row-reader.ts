@@ -2,7 +2,7 @@ import type { DatamartPlan } from '../../processors/datamart-plan.ts';
 import type { ReplicationTable } from '../../processors/replication-table.ts';
 import { Topology } from '../../processors/topology.ts';
 import { readDeletion } from '../../schemas/deleted-document.ts';
-import { DocumentKeyView } from '../../schemas/document-key-view.ts';
+import { DocumentKeyView } from '../../schemas/document-key.ts';
 import { USER_POINT_PARENT } from '../../schemas/document-type.ts';
 import type { MutationDecoder } from '../../schemas/mutation-decoder.ts';
 import { MutationSourceView } from '../../schemas/mutation-source.ts';
