@@ -1,11 +1,13 @@
-/** A defect that the simulation must find: `find`, which is in `file` exactly once, becomes `replace`. */
+import type { SourceEdit } from './planted-sources.ts';
+
+/** A defect that the simulation must find. */
 export interface PlantedBug {
   /** Not surely within 200 seeds: `npm run simulate -- --planted` looks for it, the normal tests don't. */
   readonly isRare?: boolean;
   readonly name: string;
   /** The rule of the protocol that it breaks. */
   readonly rule: string;
-  readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  readonly edits: readonly SourceEdit[];
 }
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
