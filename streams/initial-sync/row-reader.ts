@@ -95,6 +95,9 @@ export class RowReader {
   #reading = new Map<string, SyncPart>();
   #queues: readonly (RowQueue | null)[] = [];
   #lastRead: ConsumedBatch | null = null;
+  /** The row that the budget didn't suffice for, how many parts stand there, and how many of them want it. */
+  #unaffordable: { readonly offset: number; readonly parts: number; readonly operations: number } | null =
+    null;
 
   constructor(context: RowReaderContext, at: TopicPartition, options: RowReaderOptions) {
     this.#context = context;
@@ -119,6 +122,15 @@ export class RowReader {
     const group = this.#nextGroup(parts, end);
     if (!group || this.#options.isShortOfMemory() || this.#options.budget() <= 0) return false;
     return this.#context.slots.run(() => this.#feed(group, signal));
+  }
+
+  /** How many operations the budget must allow for these parts to go on: a row is sent to all that stand at it, or to none. */
+  neededBudget(parts: readonly SyncPart[]): number {
+    if (!this.#unaffordable) return 1;
+    const { offset, parts: count, operations } = this.#unaffordable;
+    const offsets = parts.flatMap(({ queue }) => queue?.fedTo ?? []);
+    const isNext = Math.min(...offsets) === offset && offsets.filter((at) => at === offset).length === count;
+    return isNext ? operations : 1;
   }
 
   close(): void {
@@ -213,6 +225,7 @@ export class RowReader {
     const end = Math.min(batch.nextOffset, group.to);
     const arrival = this.#context.clock.monotonic();
     let budget = this.#options.budget();
+    this.#unaffordable = null;
     for (const record of batch.records) {
       if (record.offset < group.from) continue;
       if (record.offset >= end) break;
@@ -226,7 +239,11 @@ export class RowReader {
         continue;
       }
       const operations = this.#operationsOf(row, parts, arrival);
-      if (operations === null || operations > budget) return record.offset;
+      if (operations === null) return record.offset;
+      if (operations > budget) {
+        this.#unaffordable = { offset: record.offset, parts: parts.length, operations };
+        return record.offset;
+      }
       budget -= operations;
       for (const part of parts) if (this.#wants(part, row)) part.rate.take();
       row.fanOut.append(row.mutation, row.plan, this.#origin.of(record, verdict, arrival));
