@@ -13,7 +13,8 @@ import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { createTopics } from '../streams/topics/create-topics.ts';
 import type { ControlRecords } from './control-records.ts';
-import { BENCH_DATAMART, sampleRecords } from './sample-records.ts';
+import { BENCH_DATAMART, sampleRecords, type SampleRecord } from './sample-records.ts';
+import { snapshotRow, type SnapshotRow } from './snapshot-row.ts';
 
 export const PARTITIONS = 8;
 export const PROJECT_ID = 'bench-project';
@@ -23,13 +24,16 @@ const SEND_RECORDS = 500;
 const SEND_CONTROL_RECORDS = 200;
 export const CREDENTIALS_FILE = 'service-account.json';
 
-/** A mutation topic full of records. */
+/** A mutation topic full of records, or an empty one whose snapshot topic has them as rows. */
 export interface Dataset {
   readonly topic: string;
   readonly records: number;
   /** The sum, modulo 2^32, of the checksums of the last `count` records, those that `startBehind` leaves to be read. */
   checksumOfLast(count: number): number;
 }
+
+/** What a topic is filled with. */
+type StoredRecord = Omit<SnapshotRow, 'headers'> & Partial<Pick<SnapshotRow, 'headers'>>;
 
 /** Replications on a control topic of their own. */
 export interface ReplicationSet {
@@ -50,6 +54,7 @@ export class BenchCluster implements AsyncDisposable {
   readonly #admin: Admin;
   readonly #producer: Producer;
   readonly #datasets = new Map<string, Dataset>();
+  readonly #snapshots = new Map<string, Dataset>();
   readonly #replicationSets = new Map<string, ReplicationSet>();
   readonly #made = new Set<string>();
   #groups = 0;
@@ -105,7 +110,7 @@ export class BenchCluster implements AsyncDisposable {
     return {
       KAFKA_BROKERS: this.#brokers.join(','),
       TOPICS_MUTATIONS: dataset.topic,
-      TOPICS_SNAPSHOT: `${dataset.topic}-snapshot`,
+      TOPICS_SNAPSHOT: snapshotTopicOf(dataset),
       TOPICS_REPLICATION_CONFIG: replications.topic,
       TOPICS_REPLICATION_CREDENTIALS: credentialsTopicOf(replications),
       TOPICS_REPLICATION_STATUS: statusTopicOf(replications),
@@ -129,9 +134,39 @@ export class BenchCluster implements AsyncDisposable {
     return dataset;
   }
 
+  /** The same records as rows of the snapshot topic of a mutation topic that holds nothing. */
+  async snapshot(records: number, valueBytes: number): Promise<Dataset> {
+    const key = `${records} of ${valueBytes}`;
+    const dataset = this.#snapshots.get(key) ?? (await this.#produceRows(records, valueBytes));
+    this.#snapshots.set(key, dataset);
+    return dataset;
+  }
+
   async #produce(records: number, valueBytes: number): Promise<Dataset> {
     const topic = `bench-${this.#runId}-mutations-${valueBytes}-${records}`;
     await this.#makeTopics({ topic }, { topic: `bench-${this.#runId}-replications-0` });
+    return this.#fill(topic, records, valueBytes, ({ key, value }) => ({ key, value }));
+  }
+
+  async #produceRows(records: number, valueBytes: number): Promise<Dataset> {
+    const topic = `bench-${this.#runId}-synced-${valueBytes}-${records}`;
+    await this.#makeTopics({ topic }, { topic: `bench-${this.#runId}-replications-0` });
+    const rows = await this.#fill(snapshotTopicOf({ topic }), records, valueBytes, ({ value }, at) =>
+      snapshotRow(value, { ...at, partitionCount: PARTITIONS }),
+    );
+    return { ...rows, topic };
+  }
+
+  /** Writes the sample records to a topic of 8 partitions, as what `toStored` makes of them. */
+  async #fill(
+    topic: string,
+    records: number,
+    valueBytes: number,
+    toStored: (
+      record: SampleRecord,
+      at: { readonly partition: number; readonly offset: number },
+    ) => StoredRecord,
+  ): Promise<Dataset> {
     const source = sampleRecords(valueBytes);
     const checksums = Array.from({ length: PARTITIONS }, () => new Uint32Array(records / PARTITIONS));
     const perPartition = SEND_RECORDS / 4;
@@ -140,9 +175,9 @@ export class BenchCluster implements AsyncDisposable {
       for (const [partition, sums] of checksums.entries()) {
         const messages = [];
         for (let i = from; i < to; i++) {
-          const { key, value, checksum } = source.next().value;
-          sums[i] = checksum;
-          messages.push({ key, value, partition });
+          const record = source.next().value;
+          sums[i] = record.checksum;
+          messages.push({ ...toStored(record, { partition, offset: i }), partition });
         }
         await this.#producer.send({ topic, messages });
       }
@@ -276,6 +311,10 @@ export class BenchCluster implements AsyncDisposable {
       await admin.close();
     }
   }
+}
+
+function snapshotTopicOf({ topic }: Pick<Dataset, 'topic'>): string {
+  return `${topic}-snapshot`;
 }
 
 function credentialsTopicOf({ topic }: Pick<ReplicationSet, 'topic'>): string {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** The parts of the bench. */
-export const BENCHES = ['throughput', 'growth', 'join', 'isolation', 'steady', 'control'] as const;
+export const BENCHES = ['throughput', 'growth', 'join', 'isolation', 'steady', 'control', 'sync'] as const;
 export type Bench = (typeof BENCHES)[number];
 
 /** With all that the machine can, or with mutations that come when they come. */
@@ -12,7 +12,6 @@ export type Loop = (typeof LOOPS)[number];
 
 /** How the isolation bench runs. */
 export interface IsolationOptions {
-  readonly loops: readonly Loop[];
   /** Mutations a second of the open loop; null for half of what full load came to. */
   readonly rate: number | null;
   readonly partitions: number;
@@ -34,6 +33,16 @@ export interface SteadyOptions {
   readonly backlog: number;
 }
 
+/** How the sync bench runs. */
+export interface SyncOptions {
+  /** Mutations a second of the open loop. */
+  readonly rate: number;
+  /** Of the snapshot. */
+  readonly rows: number;
+  /** How long live mutations come alone: before anything is measured, then before and after the rows. */
+  readonly seconds: { readonly warmUp: number; readonly alone: number };
+}
+
 /** What the command line asks for. */
 export interface BenchOptions {
   readonly benches: readonly Bench[];
@@ -44,10 +53,13 @@ export interface BenchOptions {
   readonly replications: readonly number[];
   readonly delaysMs: readonly number[];
   readonly foreign: number;
+  /** Which runs the isolation and the sync bench make. */
+  readonly loops: readonly Loop[];
   readonly isolation: IsolationOptions;
   readonly steady: SteadyOptions;
   /** Replications of the control bench. */
   readonly table: number;
+  readonly sync: SyncOptions;
   /** Another checkout whose program takes part in the throughput bench; null for none. */
   readonly against: string | null;
   /** Whether the throughput bench also measures this program keeping the snapshot, and a profile is of that. */
@@ -57,7 +69,7 @@ export interface BenchOptions {
 }
 
 /** Shown by `--help`. */
-export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [steady] [control] [options]      (default: all)
+export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] [steady] [control] [sync] [options]      (default: all)
 
   throughput   CPU time per record of this program beside a tuned hand-written loop
   growth       of this program, with values of 200 B, 1 KB and 4 KB
@@ -65,6 +77,7 @@ export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] 
   isolation    what four healthy replications notice of four faulty ones
   steady       whether memory stays while a destination never answers and has 1 GB of backlog
   control      how long a start and a change take with thousands of replications, and what one costs in memory
+  sync         what a row of a snapshot costs beside a live mutation, and what live mutations notice of the rows
 
   --runs <n>             alternating runs, of which the median counts (5)
   --records <n>          records that each run measures, a multiple of 8 (200000)
@@ -73,13 +86,14 @@ export const USAGE = `npm run bench -- [throughput] [growth] [join] [isolation] 
   --against <directory>  another checkout of this program, with its node_modules, as a third one in the throughput bench
   --snapshot             in the throughput bench also this program with SNAPSHOT_ENABLED=true; profiles it so
   --foreign <n>          replications of other datamarts in the join bench (10000)
-  --rate <n>             mutations a second of the isolation bench's open loop (half of what full load came to)
-  --loops <list>         which runs the isolation bench makes; the open one alone needs --rate (full,open)
+  --loops <list>         which runs the isolation and the sync bench make (full,open)
+  --rate <n>             mutations a second of their open loops (isolation: half of what full load came to; sync: 2000)
   --partitions <n>       of the isolation bench's topic (8)
   --phases <list>        its seconds of warm-up, health, fault, detachment and, at most, catch-up (15,30,60,20,90)
   --minutes <n>          that the steady bench measures, after one to settle (10)
   --backlog <n>          mutations that lie there when it starts (860000)
   --table <n>            replications of the control bench, ten a datamart (5000)
+  --rows <n>             rows of the sync bench's snapshot, a multiple of 8 (1000000)
   --quick                one run with 40000 records, and short phases, to see that it works
   --profile [directory]  profiles this program instead of comparing it; the directory gets the .cpuprofile files
   --help
@@ -110,6 +124,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       minutes: { type: 'string' },
       backlog: { type: 'string' },
       table: { type: 'string' },
+      rows: { type: 'string' },
       quick: { type: 'boolean', default: false },
       profile: { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -121,18 +136,18 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
     if (bench === undefined) throw new Error(`${name} is no bench; there are ${BENCHES.join(', ')}`);
     return bench;
   });
-  const records = wholeNumber('--records', values.records ?? (values.quick ? '40000' : '200000'), 8);
-  if (records % 8 !== 0) throw new Error('--records must be a multiple of 8, the number of partitions');
+  const asked = benches.length > 0 ? benches : BENCHES;
+  const rate = values.rate === undefined ? null : wholeNumber('--rate', values.rate, 100);
   return {
-    benches: benches.length > 0 ? benches : BENCHES,
+    benches: asked,
     runs: wholeNumber('--runs', values.runs ?? (values.quick ? '1' : '5'), 1),
-    records,
+    records: evenlySpread('--records', values.records ?? (values.quick ? '40000' : '200000')),
     replications: values.replications.split(',').map((n) => wholeNumber('--replications', n, 1)),
     delaysMs: values.delays.split(',').map((ms) => wholeNumber('--delays', ms, 0)),
     foreign: wholeNumber('--foreign', values.foreign, 1),
+    loops: loopsOf(values.loops, asked, rate),
     isolation: {
-      loops: loopsOf(values.loops, values.rate),
-      rate: values.rate === undefined ? null : wholeNumber('--rate', values.rate, 100),
+      rate,
       partitions: wholeNumber('--partitions', values.partitions, 1),
       seconds: phaseSeconds(values.phases ?? (values.quick ? '6,6,14,5,40' : '15,30,60,20,90')),
     },
@@ -141,6 +156,11 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions | null 
       backlog: wholeNumber('--backlog', values.backlog ?? (values.quick ? '40000' : '860000'), 1),
     },
     table: wholeNumber('--table', values.table ?? (values.quick ? '500' : '5000'), 10),
+    sync: {
+      rate: rate ?? 2_000,
+      rows: evenlySpread('--rows', values.rows ?? (values.quick ? '40000' : '1000000')),
+      seconds: values.quick ? { warmUp: 6, alone: 6 } : { warmUp: 20, alone: 30 },
+    },
     against: values.against === undefined ? null : checkout(values.against),
     hasSnapshot: values.snapshot,
     profileDirectory: values.profile ?? null,
@@ -156,10 +176,11 @@ function checkout(directory: string): string {
   return path;
 }
 
-function loopsOf(text: string, rate: string | undefined): readonly Loop[] {
+function loopsOf(text: string, benches: readonly Bench[], rate: number | null): readonly Loop[] {
   const loops = LOOPS.filter((loop) => text.split(',').includes(loop));
   if (loops.join() !== text) throw new Error(`--loops must be of ${LOOPS.join()}, it is ${text}`);
-  if (text === 'open' && rate === undefined) throw new Error('--loops open needs --rate');
+  if (text === 'open' && rate === null && benches.includes('isolation'))
+    throw new Error('isolation with --loops open needs --rate');
   return loops;
 }
 
@@ -169,6 +190,12 @@ function phaseSeconds(text: string): IsolationOptions['seconds'] {
   if (all.length !== 5 || !warmUp || !healthy || !fault || !detached || !catchUp)
     throw new Error(`--phases must be five numbers, it is ${text}`);
   return { warmUp, healthy, fault, detached, catchUp };
+}
+
+function evenlySpread(name: string, text: string): number {
+  const number = wholeNumber(name, text, 8);
+  if (number % 8 !== 0) throw new Error(`${name} must be a multiple of 8, the number of partitions`);
+  return number;
 }
 
 function wholeNumber(name: string, text: string, least: number): number {

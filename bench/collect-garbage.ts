@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './until.ts';
 
 /** What is in use after a forced collection. */
 export interface Collected {
@@ -10,7 +10,6 @@ export interface Collected {
 
 const PRELOAD = new URL('forced-collection.ts', import.meta.url).href;
 const COLLECTION_LIMIT_MS = 30_000;
-const POLL_MS = 200;
 
 /** The environment of a process of this program that `collectGarbage` can be asked of; `options` are further ones of Node. */
 export function collectable(file: string, options = ''): { NODE_OPTIONS: string; COLLECTIONS_FILE: string } {
@@ -24,17 +23,4 @@ export async function collectGarbage(pid: number, file: string, nth: number): Pr
   process.kill(pid, 'SIGUSR2');
   await until(async () => (await lines()).length >= nth, COLLECTION_LIMIT_MS, 'a forced collection');
   return JSON.parse((await lines())[nth - 1] ?? '') as Collected;
-}
-
-/** Resolves when `hasCome`; rejects with `what` was waited for after the limit. */
-export async function until(
-  hasCome: () => boolean | Promise<boolean>,
-  limitMs: number,
-  what: string,
-): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  while (!(await hasCome())) {
-    if (performance.now() > deadline) throw new Error(`waited ${limitMs / 1_000} s for ${what}`);
-    await sleep(POLL_MS);
-  }
 }

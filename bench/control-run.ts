@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { API_TOKEN, tokensText } from './api-token.ts';
 import { serviceAccount, type BenchCluster } from './bench-cluster.ts';
 import { collectable, collectGarbage, type Collected } from './collect-garbage.ts';
 import { controlRecords, datamartOf, replicationId } from './control-records.ts';
@@ -33,7 +34,6 @@ const CHANGES = 200;
 /** Steps that visit the replications in no order. */
 const STRIDE = 1_237;
 const PARTITIONS = 8;
-const TOKEN = 'bench-0123456789abcdef';
 
 /** Starts the program with so many replications, several times, and changes some by its API. */
 export async function runControl(options: ControlRunOptions): Promise<ControlRun> {
@@ -46,7 +46,7 @@ export async function runControl(options: ControlRunOptions): Promise<ControlRun
   const control = cluster.controlTopic(`control-${replications}`);
   const dataset = await cluster.emptyTopic(PARTITIONS);
   const tokensFile = join(directory, 'tokens.json');
-  await writeFile(tokensFile, tokens());
+  await writeFile(tokensFile, tokensText());
   const settings = {
     ...cluster.settings(dataset, control),
     CREDENTIALS_KEY: randomBytes(32).toString('base64'),
@@ -95,7 +95,7 @@ async function change(url: string, replications: number, datamarts: number): Pro
     const path = `/v1/datamarts/${datamartOf(n, datamarts)}/replications/${replicationId(n)}`;
     const response = await fetch(`${url}${path}`, {
       method: 'PUT',
-      headers: { authorization: `api:${TOKEN}`, 'content-type': 'application/json' },
+      headers: { authorization: API_TOKEN, 'content-type': 'application/json' },
       body: JSON.stringify({ name }),
     });
     const { data } = (await response.json()) as { readonly data?: { readonly name: string } };
@@ -103,11 +103,6 @@ async function change(url: string, replications: number, datamarts: number): Pro
     if (data?.name !== name) throw new Error(`a change was answered with ${response.status}`);
   }
   return times;
-}
-
-function tokens(): string {
-  const sha256 = createHash('sha256').update(TOKEN).digest('hex');
-  return JSON.stringify([{ name: 'bench', sha256, datamarts: '*', role: 'operator' }]);
 }
 
 /** Where the destinations would be: it takes connections and counts them. */

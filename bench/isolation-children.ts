@@ -42,8 +42,9 @@ export class IsolationFake implements AsyncDisposable {
     return Math.min(...topics.map((topic) => this.#counts[topic] ?? 0));
   }
 
-  watch(topics: readonly string[]): void {
-    this.#tell({ kind: 'watch', topics });
+  /** Measures the delays of these topics' messages but for those whose `ts` is before `liveFromMs`. */
+  watch(topics: readonly string[], liveFromMs = 0): void {
+    this.#tell({ kind: 'watch', topics, liveFromMs });
   }
 
   setMood(topic: string, mood: PubSubMood): void {

@@ -1,12 +1,13 @@
 /**
  * The fake Pub/Sub of the isolation bench, in a process of its own: counts what each topic gets, measures how long after
- * its `ts` a message of the watched topics arrives, and has the moods that it is told.
+ * its `ts` a message of the watched topics arrives, and has the moods that it is told. What is older than the live mutations
+ * are rows of a snapshot, which are only counted.
  */
 import { startMoodyPubSub, type PubSubMood } from '../local/moody-pubsub.ts';
 
 /** What it is told. */
 export type FakeCommand =
-  | { readonly kind: 'watch'; readonly topics: readonly string[] }
+  | { readonly kind: 'watch'; readonly topics: readonly string[]; readonly liveFromMs: number }
   | { readonly kind: 'mood'; readonly topic: string; readonly mood: PubSubMood }
   | { readonly kind: 'snapshot' };
 
@@ -19,6 +20,8 @@ export type FakeReport =
       readonly counts: Readonly<Record<string, number>>;
       /** How many messages of the watched topics arrived so many ms after their `ts`, since the last snapshot. */
       readonly delays: readonly (readonly [ms: number, count: number])[];
+      /** Messages of the watched topics that are older than the live mutations, so far. */
+      readonly rows: number;
       readonly cpuMicros: number;
     };
 
@@ -28,12 +31,19 @@ const MAX_DELAY_MS = 60_000;
 const counts = new Map<string, number>();
 const watched = new Set<string>();
 const delays = new Uint32Array(MAX_DELAY_MS + 1);
+let liveFromMs = 0;
+let rows = 0;
 
 const server = await startMoodyPubSub({
   stored: (topic, data) => {
     counts.set(topic, (counts.get(topic) ?? 0) + 1);
     if (!watched.has(topic)) return;
-    const delay = Math.round(Date.now() - timestampOf(data));
+    const timestamp = timestampOf(data);
+    if (timestamp < liveFromMs) {
+      rows += 1;
+      return;
+    }
+    const delay = Math.round(Date.now() - timestamp);
     const cell = Math.min(MAX_DELAY_MS, Math.max(0, delay));
     delays[cell] = (delays[cell] ?? 0) + 1;
   },
@@ -41,12 +51,15 @@ const server = await startMoodyPubSub({
 });
 
 process.on('message', (command: FakeCommand) => {
-  if (command.kind === 'watch') for (const topic of command.topics) watched.add(topic);
+  if (command.kind === 'watch') {
+    for (const topic of command.topics) watched.add(topic);
+    ({ liveFromMs } = command);
+  }
   if (command.kind === 'mood') server.setMood(command.topic, command.mood);
   if (command.kind === 'snapshot') {
     const { user, system } = process.cpuUsage();
     const taken = [...delays.entries()].filter(([, count]) => count > 0);
-    tell({ kind: 'snapshot', counts: allCounts(), delays: taken, cpuMicros: user + system });
+    tell({ kind: 'snapshot', counts: allCounts(), delays: taken, rows, cpuMicros: user + system });
     delays.fill(0);
   }
 });

@@ -28,6 +28,8 @@ export interface Phase {
   readonly delayP50: number;
   readonly delayP99: number;
   readonly producedPerSecond: number;
+  /** Messages a second of all watched topics that were rows of a snapshot. */
+  readonly rowsPerSecond: number;
   readonly maxLateMs: number;
   readonly maxRssBytes: number;
   readonly maxHeapBytes: number;
@@ -42,6 +44,9 @@ export interface PhaseSources {
   readonly producer: IsolationProducer;
   readonly brokerPid: number | null;
 }
+
+/** When others use more of the machine, delays are theirs as much as the program's. */
+export const QUIET_OTHER_CORES = 0.25;
 
 const POLL_MS = 500;
 const TICKS_PER_SECOND = 100;
@@ -93,6 +98,7 @@ export async function measurePhase(
     idleCores: (idleSeconds() - idleBefore) / seconds,
     delayP50: quantile(after, 0.5),
     delayP99: quantile(after, 0.99),
+    rowsPerSecond: (after.rows - before.rows) / seconds,
     producedPerSecond: (producer.produced - producedBefore) / seconds,
     maxLateMs: producer.takeMaxLateMs(),
     maxRssBytes,

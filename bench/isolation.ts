@@ -1,6 +1,6 @@
 import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
-import { leastRate, meanRate, type Phase } from './isolation-phases.ts';
+import { leastRate, meanRate, QUIET_OTHER_CORES, type Phase } from './isolation-phases.ts';
 import { FAULTS, REPLICATIONS, runIsolation, VALUE_BYTES, type IsolationRun } from './isolation-run.ts';
 import { table } from './table.ts';
 
@@ -11,8 +11,6 @@ const KEPT_RATE = 0.9;
 const ALLOWED_DELAY = 1.2;
 /** Of the share of the capacity that the open loop uses. */
 const OPEN_LOOP_SHARE = 0.5;
-/** When others use more of the machine, delays are theirs as much as the program's. */
-const QUIET_OTHER_CORES = 0.25;
 /** With less the backlog goes as fast as the machine, not as the program. */
 const LEAST_IDLE_CORES = 0.1;
 /** The default of DELIVERY_MEMORY_MB, and what kafkajs may have fetched by the time that it is full. */
@@ -23,12 +21,12 @@ const RSS_CAP_BYTES = 1_024 * 1_048_576;
 /** What four healthy replications notice of four faulty ones. Returns the laws that don't hold. */
 export async function benchIsolation(
   cluster: BenchCluster,
-  { isolation }: BenchOptions,
+  { isolation, loops }: BenchOptions,
   print: (text: string) => void,
 ): Promise<readonly string[]> {
   const broken: string[] = [];
   let capacity: number | null = null;
-  if (isolation.loops.includes('full')) {
+  if (loops.includes('full')) {
     process.stderr.write('isolation: full load\n');
     const full = await runIsolation(cluster, isolation, null);
     capacity = meanRate(phaseOf(full, 'all healthy'), full.healthy);
@@ -36,7 +34,7 @@ export async function benchIsolation(
     broken.push(...fullLoadLaws(full), ...memoryLaws('full load', full));
     tellUnjudged(full, 'the rate in wall time, and the cost of the catch-up', print);
   }
-  if (isolation.loops.includes('open')) {
+  if (loops.includes('open')) {
     const rate = isolation.rate ?? Math.round((capacity ?? NaN) * OPEN_LOOP_SHARE);
     process.stderr.write(`isolation: open loop, ${rate} mutations a second\n`);
     const open = await runIsolation(cluster, isolation, rate);

@@ -14,6 +14,9 @@ export interface Delivery {
   stop(): Promise<void>;
 }
 
+/** Makes what does one pass; nothing is measured yet. */
+export type OpenDelivery = (job: BenchJob, pass: BenchPass) => Promise<Delivery>;
+
 const POLL_MS = 5;
 const STALLED_MS = 30_000;
 const PROFILE_INTERVAL_MICROS = 400;
@@ -23,7 +26,7 @@ const PROFILE_INTERVAL_MICROS = 400;
  * pass with a fresh group, measured from the join until the last acknowledgement, so that nothing done before or after
  * is counted in or left out. Writes the report to standard output.
  */
-export async function runJob(open: (job: BenchJob, groupId: string) => Promise<Delivery>): Promise<void> {
+export async function runJob(open: OpenDelivery): Promise<void> {
   const job = JSON.parse(process.argv[2] ?? '') as BenchJob;
   const meter = new Meter();
   await readOnce(job, job.warmUp, open);
@@ -49,14 +52,14 @@ export async function runJob(open: (job: BenchJob, groupId: string) => Promise<D
 
 async function readOnce(
   job: BenchJob,
-  { groupId, records }: BenchPass,
-  open: (job: BenchJob, groupId: string) => Promise<Delivery>,
+  pass: BenchPass,
+  open: OpenDelivery,
   hooks?: { onStart(): Promise<void>; onEnd(): Promise<void> },
 ): Promise<void> {
-  const delivery = await open(job, groupId);
+  const delivery = await open(job, pass);
   await delivery.start();
   await hooks?.onStart();
-  const wanted = records * job.pubsubTopics.length;
+  const wanted = pass.records * job.pubsubTopics.length;
   let last = 0;
   let lastChange = performance.now();
   for (;;) {

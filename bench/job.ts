@@ -22,6 +22,8 @@ export interface BenchJob {
 export interface BenchPass {
   readonly groupId: string;
   readonly records: number;
+  /** Beside the job's, and before them. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** What a child process measured; it goes to its standard output as one line of JSON. */

@@ -5,8 +5,9 @@ import { benchControl } from './control.ts';
 import { benchGrowth } from './growth.ts';
 import { benchIsolation } from './isolation.ts';
 import { benchJoin } from './join.ts';
-import { profileProcessor } from './profiling.ts';
+import { profileProcessor, profileSync } from './profiling.ts';
 import { benchSteady } from './steady.ts';
+import { benchSync } from './sync.ts';
 import { benchThroughput } from './throughput.ts';
 
 type RunBench = (
@@ -22,6 +23,7 @@ const BENCH: Readonly<Record<Bench, RunBench>> = {
   isolation: benchIsolation,
   steady: benchSteady,
   control: benchControl,
+  sync: benchSync,
 };
 
 function print(text: string): void {
@@ -31,7 +33,9 @@ function print(text: string): void {
 async function runBenches(options: BenchOptions): Promise<void> {
   await using cluster = await BenchCluster.open();
   if (options.profileDirectory !== null) {
-    await profileProcessor(cluster, options, options.profileDirectory, print);
+    const { benches, profileDirectory } = options;
+    const isSyncAlone = benches.every((bench) => bench === 'sync');
+    await (isSyncAlone ? profileSync : profileProcessor)(cluster, options, profileDirectory, print);
     return;
   }
   const broken: string[] = [];

@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BenchCluster } from './bench-cluster.ts';
 import type { SteadyOptions } from './bench-options.ts';
-import { collectable, collectGarbage, until, type Collected } from './collect-garbage.ts';
+import { collectable, collectGarbage, type Collected } from './collect-garbage.ts';
 import {
   IsolationFake,
   IsolationProcessor,
   IsolationProducer,
   type ProcessorGauges,
 } from './isolation-children.ts';
+import { until } from './until.ts';
 
 /** What the program says of itself at one moment. */
 export interface Sample extends ProcessorGauges {

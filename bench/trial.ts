@@ -65,54 +65,73 @@ const run = promisify(execFile);
 /** Runs one contestant in a process of its own against a fresh fake. Rejects unless exactly the right bytes arrived. */
 export async function runTrial(options: TrialOptions): Promise<Trial> {
   const { cluster, contestant, dataset, replications } = options;
-  const fake = await startFakeProcess(options.delayMs);
-  let isStopped = false;
-  try {
-    const warmUpRecords = Math.min(
-      options.warmUpRecords - (options.warmUpRecords % PARTITIONS),
-      dataset.records,
-    );
-    const warmUp = { groupId: cluster.newGroup(), records: warmUpRecords };
-    await cluster.startBehind(warmUp.groupId, dataset, warmUpRecords);
-    const job: BenchJob = {
+  const warmUpRecords = Math.min(
+    options.warmUpRecords - (options.warmUpRecords % PARTITIONS),
+    dataset.records,
+  );
+  const warmUp = { groupId: cluster.newGroup(), records: warmUpRecords };
+  await cluster.startBehind(warmUp.groupId, dataset, warmUpRecords);
+  const passes = Array.from({ length: options.passes }, () => ({
+    groupId: cluster.newGroup(),
+    records: dataset.records,
+  }));
+  const trial = await runChild({
+    script: join(options.checkout ?? ROOT, 'bench', `${contestant}-child.ts`),
+    delayMs: options.delayMs,
+    job: {
       settings: {
         ...cluster.settings(dataset, replications),
         SNAPSHOT_ENABLED: String(options.hasSnapshot ?? false),
       },
       mutationTopic: dataset.topic,
-      pubsubHost: fake.host,
       projectId: PROJECT_ID,
       credentialsFile: CREDENTIALS_FILE,
       pubsubTopics: replications.pubsubTopics,
       warmUp,
-      passes: Array.from({ length: options.passes }, () => ({
-        groupId: cluster.newGroup(),
-        records: dataset.records,
-      })),
+      passes,
       profileFile: options.profileFile ?? null,
-    };
-    const script = join(options.checkout ?? ROOT, 'bench', `${contestant}-child.ts`);
+    },
+    checksumOfEach:
+      dataset.checksumOfLast(warmUpRecords) + dataset.checksumOfLast(dataset.records) * options.passes,
+  });
+  for (const { groupId } of passes) await cluster.assertCommitted(groupId, dataset);
+  return trial;
+}
+
+export interface ChildOptions {
+  /** The child's path. */
+  readonly script: string;
+  /** Until the fake answers. */
+  readonly delayMs: number;
+  readonly job: Omit<BenchJob, 'pubsubHost'>;
+  /** The sum of the checksums of what each Pub/Sub topic must get in all. */
+  readonly checksumOfEach: number;
+}
+
+/** Has a child do a job against a fresh fake. Rejects unless exactly the right bytes arrived. */
+export async function runChild({ script, delayMs, job, checksumOfEach }: ChildOptions): Promise<Trial> {
+  const fake = await startFakeProcess(delayMs);
+  let isStopped = false;
+  try {
     const { stdout, stderr } = await run(process.execPath, [
       ...V8_FLAGS,
       ...moreFlags(),
       script,
-      JSON.stringify(job),
+      JSON.stringify({ ...job, pubsubHost: fake.host } satisfies BenchJob),
     ]);
     if (stderr !== '') process.stderr.write(stderr);
     const report = JSON.parse(stdout) as BenchReport;
     isStopped = true;
     const arrived = await fake.stop();
-    const messages = (warmUpRecords + dataset.records * options.passes) * replications.pubsubTopics.length;
-    const once =
-      dataset.checksumOfLast(warmUpRecords) + dataset.checksumOfLast(dataset.records) * options.passes;
-    const checksum = (once * replications.pubsubTopics.length) % 2 ** 32;
+    const topics = job.pubsubTopics.length;
+    const messages = (job.warmUp.records + report.records) * topics;
+    const checksum = (checksumOfEach * topics) % 2 ** 32;
     if (arrived.messages !== messages || arrived.checksum !== checksum) {
       throw new Error(
-        `${contestant}: ${arrived.messages} messages with checksum ${arrived.checksum} arrived; ` +
+        `${script}: ${arrived.messages} messages with checksum ${arrived.checksum} arrived; ` +
           `expected were ${messages} with ${checksum}`,
       );
     }
-    for (const { groupId } of job.passes) await cluster.assertCommitted(groupId, dataset);
     return {
       cpu: report.cpuMicros / report.records,
       mainThreadCpu: report.mainThreadCpuMicros / report.records,

@@ -8,7 +8,7 @@ import avsc, { type Schema } from 'avsc';
 import { Kafka, logLevel } from 'kafkajs';
 import { readFileSync } from 'node:fs';
 import { runJob, type Delivery } from './job-runner.ts';
-import type { BenchJob } from './job.ts';
+import type { BenchJob, BenchPass } from './job.ts';
 
 /** The same fetches as the program's own. */
 const FETCH = { maxBytes: 8 * 1024 * 1024, maxBytesPerPartition: 1024 * 1024, maxWaitTimeInMs: 250 };
@@ -34,7 +34,7 @@ const operationType = avsc.Type.forSchema(
 
 await runJob(openLoop);
 
-async function openLoop(job: BenchJob, groupId: string): Promise<Delivery> {
+async function openLoop(job: BenchJob, { groupId }: BenchPass): Promise<Delivery> {
   process.env['PUBSUB_EMULATOR_HOST'] = job.pubsubHost;
   const keyFile = readFileSync(`${job.settings['CREDENTIALS_DIRECTORY']}/${job.credentialsFile}`, 'utf8');
   const credentials = JSON.parse(keyFile) as { readonly client_email: string; readonly private_key: string };

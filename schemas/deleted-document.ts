@@ -1,11 +1,10 @@
 import { documentRule } from './document-id.ts';
-import type { DocumentKeyView } from './document-key-view.ts';
+import type { DocumentKeyView } from './document-key.ts';
 import { USER_POINT_PARENT } from './document-type.ts';
 import { isUuid } from './mutation-fields.ts';
 import { DELETE, type MutationView } from './mutation.ts';
 
 const COLON = 0x3a;
-const USER_POINT_LENGTH = 36;
 
 /**
  * Makes of a snapshot's tombstone the mutation that deletes its document: the key is all that is left of it. False when
@@ -15,10 +14,8 @@ const USER_POINT_LENGTH = 36;
  * same bytes for it. `ts` is in ms since 1970 UTC.
  */
 export function readDeletion(key: DocumentKeyView, ts: number, into: MutationView): boolean {
-  const { bytes, docType, docIdStart } = key;
-  const userPointEnd = docIdStart + USER_POINT_LENGTH;
-  if (docType === USER_POINT_PARENT || !isUuid(bytes, docIdStart, Math.min(userPointEnd, bytes.length)))
-    return false;
+  const { bytes, docType, docIdStart, userPointEnd } = key;
+  if (docType === USER_POINT_PARENT || !isUuid(bytes, docIdStart, userPointEnd)) return false;
   const [slot] = documentRule(docType).docIdSlots;
   const hasParts = userPointEnd < bytes.length;
   if (hasParts !== (slot !== undefined)) return false;

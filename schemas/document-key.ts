@@ -2,17 +2,15 @@ import { writeDecimal } from './byte-writer.ts';
 import { documentRule } from './document-id.ts';
 import { DOCUMENT_TYPES, type DocumentTypeIndex } from './document-type.ts';
 import { writeAsUtf8 } from './json-escape.ts';
-import type { MutationView } from './mutation.ts';
+import { datamartOf, docTypeOf, NONE } from './mutation-fields.ts';
+import type { DatamartKey, MutationView } from './mutation.ts';
 
 const COLON = 0x3a;
 const SLASH = 0x2f;
 /** The datamart's digits and both slashes. */
 const MOST_DATAMART_BYTES = 19 + 2;
 
-const UUID_LENGTH = 36;
-const TYPE_OF_NAME: ReadonlyMap<string, DocumentTypeIndex> = new Map(
-  DOCUMENT_TYPES.map((name, docType) => [name, docType]),
-);
+const USER_POINT_LENGTH = 36;
 
 /** At most so many bytes has the key of the mutation's document. */
 export function maxDocumentKeyBytes({ docType, userPointStart, userPointEnd, parts }: MutationView): number {
@@ -52,24 +50,31 @@ export function documentKey(view: MutationView): string {
   return key.toString('utf8', 0, writeDocumentKey(view, key, 0));
 }
 
-/** What a key tells of its document. */
-export interface DocumentKeyParts {
-  /** The datamart's id as it stands there. */
-  readonly datamart: string;
-  readonly docType: DocumentTypeIndex;
-  /** The user point's id, `[start, end)` in the key. */
-  readonly userPointStart: number;
-  readonly userPointEnd: number;
-}
+/**
+ * What a key says of its document; the `doc_id` may hold slashes itself. One view is used again for every key, so that
+ * reading allocates nothing.
+ */
+export class DocumentKeyView {
+  bytes: Buffer = Buffer.alloc(0);
+  datamart: DatamartKey = 0;
+  docType: DocumentTypeIndex = 0;
+  /** The `doc_id` is `bytes[docIdStart, bytes.length)`. */
+  docIdStart = 0;
 
-/** Reads a key; null when it is none of `writeDocumentKey`. */
-export function readDocumentKey(key: Buffer): DocumentKeyParts | null {
-  const afterDatamart = key.indexOf(SLASH);
-  const afterType = key.indexOf(SLASH, afterDatamart + 1);
-  if (afterDatamart < 1 || afterType < 0) return null;
-  const docType = TYPE_OF_NAME.get(key.toString('latin1', afterDatamart + 1, afterType));
-  const userPointStart = afterType + 1;
-  const userPointEnd = userPointStart + UUID_LENGTH;
-  if (docType === undefined || userPointEnd > key.length) return null;
-  return { datamart: key.toString('latin1', 0, afterDatamart), docType, userPointStart, userPointEnd };
+  /** The user point's id, with which the `doc_id` begins, ends there. */
+  get userPointEnd(): number {
+    return this.docIdStart + USER_POINT_LENGTH;
+  }
+
+  /** Reads a key. False when it is none of a replicated document. */
+  read(key: Buffer): boolean {
+    const afterDatamart = key.indexOf(SLASH);
+    const afterType = afterDatamart < 0 ? -1 : key.indexOf(SLASH, afterDatamart + 1);
+    if (afterType < 0) return false;
+    this.bytes = key;
+    this.datamart = datamartOf(key, 0, afterDatamart);
+    this.docType = docTypeOf(key, afterDatamart + 1, afterType);
+    this.docIdStart = afterType + 1;
+    return this.datamart !== NONE && this.docType >= 0 && this.userPointEnd <= key.length;
+  }
 }

@@ -10,7 +10,11 @@ export interface MutationSource {
   readonly offset: number;
 }
 
-const TEXT = /^(\d{5})-(\d{1,10})-(\d{20})$/;
+const DASH = 0x2d;
+const ZERO = 0x30;
+const COUNT_DIGITS = 5;
+const MOST_PARTITION_DIGITS = 10;
+const OFFSET_DIGITS = 20;
 
 export function formatMutationSource({ partitionCount, partition, offset }: MutationSource): string {
   return `${String(partitionCount).padStart(5, '0')}-${partition}-${String(offset).padStart(20, '0')}`;
@@ -18,10 +22,48 @@ export function formatMutationSource({ partitionCount, partition, offset }: Muta
 
 /** Null when the text is none. */
 export function parseMutationSource(text: string): MutationSource | null {
-  const match = TEXT.exec(text);
-  if (!match) return null;
-  const [partitionCount = 0, partition = 0, offset = 0] = match.slice(1).map(Number);
-  return Number.isSafeInteger(offset) ? { partitionCount, partition, offset } : null;
+  const view = new MutationSourceView();
+  return view.read(Buffer.from(text)) ? { ...view } : null;
+}
+
+/** A source that is read from bytes: one view is used again for every text, so that reading allocates nothing. */
+export class MutationSourceView implements MutationSource {
+  partitionCount = 0;
+  partition = 0;
+  offset = 0;
+
+  /** Where the text is none, everything is 0 and the answer false. */
+  read(text: Buffer): boolean {
+    const offsetStart = text.length - OFFSET_DIGITS;
+    const partitionStart = COUNT_DIGITS + 1;
+    const partitionEnd = offsetStart - 1;
+    const partitionDigits = partitionEnd - partitionStart;
+    const hasForm =
+      partitionDigits >= 1 &&
+      partitionDigits <= MOST_PARTITION_DIGITS &&
+      text[COUNT_DIGITS] === DASH &&
+      text[partitionEnd] === DASH;
+    const partitionCount = hasForm ? readDigits(text, 0, COUNT_DIGITS) : -1;
+    const partition = hasForm ? readDigits(text, partitionStart, partitionEnd) : -1;
+    const offset = hasForm ? readDigits(text, offsetStart, text.length) : -1;
+    const isSource =
+      partitionCount >= 0 && partition >= 0 && offset >= 0 && offset <= Number.MAX_SAFE_INTEGER;
+    this.partitionCount = isSource ? partitionCount : 0;
+    this.partition = isSource ? partition : 0;
+    this.offset = isSource ? offset : 0;
+    return isSource;
+  }
+}
+
+/** -1 when something else than digits is there. */
+function readDigits(text: Buffer, from: number, to: number): number {
+  let value = 0;
+  for (let i = from; i < to; i += 1) {
+    const digit = (text[i] ?? 0) - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
 }
 
 /**

@@ -108,12 +108,23 @@ export interface GroupConsumer {
   stop(): Promise<void>;
 }
 
+/** What of its records somebody looks at; of a value with `keys` only whether it is null. Default: all. */
+export type NeededOfRecords = 'all' | 'keys';
+
 /** Reads partitions outside the group, from any offset: global tables, replays, single records. */
 export interface PartitionReader {
   /** First offset that is there, and the one after the last that can be read (the last stable offset). */
   bounds(partition: TopicPartition): Promise<{ readonly start: number; readonly end: number }>;
-  /** Reads on from `offset`, waiting up to `maxWaitMs` for the first byte. Empty when nothing came. Rejects when `offset` isn't in the log. */
-  read(partition: TopicPartition, offset: number, maxWaitMs: number): Promise<ConsumedBatch>;
+  /**
+   * Reads on from `offset`, waiting up to `maxWaitMs` for the first byte. Empty when nothing came. Rejects when `offset`
+   * isn't in the log. Who needs no more than `keys` may get empty values where there are some, and no headers.
+   */
+  read(
+    partition: TopicPartition,
+    offset: number,
+    maxWaitMs: number,
+    needed?: NeededOfRecords,
+  ): Promise<ConsumedBatch>;
   close(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-import type { ConsumedBatch, PartitionReader, TopicPartition } from './kafka-port.ts';
+import type { ConsumedBatch, NeededOfRecords, PartitionReader, TopicPartition } from './kafka-port.ts';
 
 /**
  * A reader of its own for each topic: a broker answers the requests of one connection one after the other, so a read
@@ -17,8 +17,13 @@ export class ReaderPerTopic implements PartitionReader {
     return this.#of(at).bounds(at);
   }
 
-  async read(at: TopicPartition, offset: number, maxWaitMs: number): Promise<ConsumedBatch> {
-    return this.#of(at).read(at, offset, maxWaitMs);
+  async read(
+    at: TopicPartition,
+    offset: number,
+    maxWaitMs: number,
+    needed?: NeededOfRecords,
+  ): Promise<ConsumedBatch> {
+    return this.#of(at).read(at, offset, maxWaitMs, needed);
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { DocumentTypeIndex } from '../schemas/document-type.ts';
-import { formatMutationSource } from '../schemas/mutation-source.ts';
+import { formatMutationSource, type MutationSource } from '../schemas/mutation-source.ts';
 import type { DatamartKey, MutationView } from '../schemas/mutation.ts';
 import type { OperationEncoder, OperationVersion } from '../schemas/operation-encoder.ts';
 import type { OperationBatch } from '../sinks/sink.ts';
@@ -18,14 +18,15 @@ export interface RowOrigin extends RecordOrigin {
   /** The hash of its document (`schemas/hash64.ts`). */
   readonly high: number;
   readonly low: number;
-  /** Of the mutation that the row was made of. */
-  readonly messageId: string;
+  /** The mutation that the row was made of; all 0 where that isn't known. */
+  readonly source: MutationSource;
 }
 
 /** What a segment of rows keeps of each entry beside its operation. */
 export class RowDetails {
   readonly #hashes: number[] = [];
-  readonly #messageIds: string[] = [];
+  /** Partition count, partition and offset of each source. */
+  readonly #sources: number[] = [];
 
   high(i: number): number {
     return this.#hashes[i * 2] ?? 0;
@@ -36,12 +37,13 @@ export class RowDetails {
   }
 
   messageId(i: number): string {
-    return this.#messageIds[i] ?? '';
+    const [partitionCount = 0, partition = 0, offset = 0] = this.#sources.slice(i * 3, i * 3 + 3);
+    return formatMutationSource({ partitionCount, partition, offset });
   }
 
-  add({ high, low, messageId }: RowOrigin): void {
+  add({ high, low, source }: RowOrigin): void {
     this.#hashes.push(high, low);
-    this.#messageIds.push(messageId);
+    this.#sources.push(source.partitionCount, source.partition, source.offset);
   }
 }
 

@@ -35,8 +35,10 @@ export class DeadDocuments {
 
   /** Whether the key of a snapshot record is one of the datamart's. */
   isOwn(key: Buffer | null): key is Buffer {
-    const { length } = this.#keyPrefix;
-    return key !== null && key.length >= length && key.compare(this.#keyPrefix, 0, length, 0, length) === 0;
+    const prefix = this.#keyPrefix;
+    if (key === null || key.length < prefix.length) return false;
+    for (let i = 0; i < prefix.length; i += 1) if (key[i] !== prefix[i]) return false;
+    return true;
   }
 
   has(high: number, low: number): boolean {
@@ -46,8 +48,10 @@ export class DeadDocuments {
   /** Reads the keys of `[from, to)`. Rejects as `readOn` does, and with `DocumentSetFullError`. */
   async scan(at: TopicPartition, from: number, to: number, signal: AbortSignal): Promise<void> {
     const { reader, clock, slots } = this.#context;
-    await readOn({ reader, clock, slots, at, from, to, signal }, ({ key, value }) => {
-      if (!this.isOwn(key)) return null;
+    const range = { reader, clock, slots, at, from, to, signal, needed: 'keys' } as const;
+    await readOn(range, ({ key, value }) => {
+      // Most snapshots hold few tombstones, and a row takes nothing out of an empty set.
+      if ((value !== null && this.#set.size === 0) || !this.isOwn(key)) return null;
       const { high, low } = this.#hash.of(key);
       if (value === null) this.#set.add(high, low);
       else this.#set.delete(high, low);

@@ -1,5 +1,11 @@
 import { sleep, type Clock } from '../clock.ts';
-import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import type {
+  ConsumedBatch,
+  ConsumedRecord,
+  NeededOfRecords,
+  PartitionReader,
+  TopicPartition,
+} from '../kafka-port.ts';
 import type { ReadSlots } from './read-slots.ts';
 
 const READ_WAIT_MS = 100;
@@ -18,6 +24,8 @@ export interface ReadRange {
   /** Beyond the last one; must have been in the log. */
   readonly to: number;
   readonly signal: AbortSignal;
+  /** Default: all. */
+  readonly needed?: NeededOfRecords;
 }
 
 /**
@@ -26,13 +34,13 @@ export interface ReadRange {
  * the log can't be read now.
  */
 export async function readOn(
-  { reader, clock, slots, at, from, to, signal }: ReadRange,
+  { reader, clock, slots, at, from, to, signal, needed = 'all' }: ReadRange,
   take: (record: ConsumedRecord) => Promise<void> | null,
 ): Promise<void> {
   for (let position = from; position < to && !signal.aborted;) {
     const start = position;
     position = await slots.run(async () => {
-      const batch = await readAt(reader, at, start);
+      const batch = await readAt(reader, at, start, needed);
       for (const record of batch.records) {
         if (record.offset < start || record.offset >= to) continue;
         const taking = take(record);
@@ -50,9 +58,10 @@ export async function readAt(
   reader: PartitionReader,
   at: TopicPartition,
   position: number,
+  needed: NeededOfRecords = 'all',
 ): Promise<ConsumedBatch> {
   try {
-    return await reader.read(at, position, READ_WAIT_MS);
+    return await reader.read(at, position, READ_WAIT_MS, needed);
   } catch (error) {
     const { start } = await reader.bounds(at);
     if (start <= position) throw error;

@@ -2,9 +2,10 @@ import type { DatamartPlan } from '../../processors/datamart-plan.ts';
 import type { ReplicationTable } from '../../processors/replication-table.ts';
 import { Topology } from '../../processors/topology.ts';
 import { readDeletion } from '../../schemas/deleted-document.ts';
-import { DocumentKeyView } from '../../schemas/document-key-view.ts';
+import { DocumentKeyView } from '../../schemas/document-key.ts';
 import { USER_POINT_PARENT } from '../../schemas/document-type.ts';
 import type { MutationDecoder } from '../../schemas/mutation-decoder.ts';
+import { MutationSourceView } from '../../schemas/mutation-source.ts';
 import { DELETE, MutationView, type DatamartKey } from '../../schemas/mutation.ts';
 import type { Clock } from '../clock.ts';
 import { FanOut, type FanOutContext } from '../fan-out.ts';
@@ -25,8 +26,8 @@ const MOST_BACKLOG_BYTES = 4 * 1024 * 1024;
 const LEAST_BACKLOG_BYTES = 256 * 1024;
 /** What one read has at the most, but for a single record that is larger. */
 const KEPT_BYTES = 1024 * 1024;
-/** Of rows that an upstream wrote without the header: older than every mutation. */
-const UNKNOWN_SOURCE = '00000-0-00000000000000000000';
+/** In place of the header that an upstream didn't write: older than every mutation. */
+const NO_SOURCE = Buffer.alloc(0);
 
 export interface RowReaderContext extends FanOutContext {
   readonly table: ReplicationTable;
@@ -89,6 +90,7 @@ export class RowReader {
   readonly #deletions: FanOut;
   readonly #key = new DocumentKeyView();
   readonly #deletion = new MutationView();
+  readonly #origin = new RowOriginView();
   /** Who is read for, and through which queues. */
   #reading = new Map<string, SyncPart>();
   #queues: readonly (RowQueue | null)[] = [];
@@ -226,21 +228,34 @@ export class RowReader {
       const row = this.#rowOf(record, verdict);
       if (row === null) continue;
       if (row === 'schema_needed') return record.offset;
-      const { mutation, plan, fanOut } = row;
-      const wanting = parts.filter(
-        (part) => part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions),
-      );
       if (verdict.kind === 'newer') {
-        for (const part of wanting) part.skipped(1);
+        for (const part of parts) if (this.#wants(part, row)) part.skipped(1);
         continue;
       }
-      this.#nextOperations = wanting.length > budget ? wanting.length : 1;
-      if (wanting.length > budget || wanting.some(({ rate }) => !rate.allows(arrival))) return record.offset;
-      budget -= wanting.length;
-      for (const { rate } of wanting) rate.take();
-      fanOut.append(mutation, plan, originOf(record, verdict, arrival));
+      const operations = this.#operationsOf(row, parts, arrival);
+      if (operations === null) return record.offset;
+      this.#nextOperations = operations > budget ? operations : 1;
+      if (operations > budget) return record.offset;
+      budget -= operations;
+      for (const part of parts) if (this.#wants(part, row)) part.rate.take();
+      row.fanOut.append(row.mutation, row.plan, this.#origin.of(record, verdict, arrival));
     }
     return end;
+  }
+
+  #wants(part: SyncPart, { mutation, plan, fanOut }: Row): boolean {
+    return part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions);
+  }
+
+  /** How many parts are sent the row; null while the rate of one of them doesn't allow it. */
+  #operationsOf(row: Row, parts: readonly SyncPart[], nowMs: number): number | null {
+    let operations = 0;
+    for (const part of parts) {
+      if (!this.#wants(part, row)) continue;
+      if (!part.rate.allows(nowMs)) return null;
+      operations += 1;
+    }
+    return operations;
   }
 
   /** The operation that a record of the snapshot stands for; null: none. */
@@ -269,12 +284,23 @@ interface Row {
   readonly fanOut: FanOut;
 }
 
-function originOf(
-  { offset, timestamp, headers }: ConsumedRecord,
-  { high, low }: RowVerdict,
-  arrival: number,
-): RowOrigin {
-  const { source } = headers;
-  const messageId = Buffer.isBuffer(source) ? source.toString('latin1') : UNKNOWN_SOURCE;
-  return { offset, timestamp, arrival, high, low, messageId };
+/** Where a row came from; used again for every row. */
+class RowOriginView implements RowOrigin {
+  offset = 0;
+  timestamp = 0;
+  arrival = 0;
+  high = 0;
+  low = 0;
+  readonly source = new MutationSourceView();
+
+  of({ offset, timestamp, headers }: ConsumedRecord, { high, low }: RowVerdict, arrival: number): this {
+    this.offset = offset;
+    this.timestamp = timestamp;
+    this.arrival = arrival;
+    this.high = high;
+    this.low = low;
+    const { source } = headers;
+    this.source.read(Buffer.isBuffer(source) ? source : NO_SOURCE);
+    return this;
+  }
 }

@@ -1,6 +1,6 @@
 import type { SyncEstimate } from '../../processors/initial-sync/sync-estimate.ts';
 import { readDeletion } from '../../schemas/deleted-document.ts';
-import type { DocumentKeyView } from '../../schemas/document-key-view.ts';
+import type { DocumentKeyView } from '../../schemas/document-key.ts';
 import { Hash64 } from '../../schemas/hash64.ts';
 import { murmur2 } from '../../schemas/murmur2.ts';
 import { MutationView } from '../../schemas/mutation.ts';

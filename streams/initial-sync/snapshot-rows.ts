@@ -1,4 +1,4 @@
-import { DocumentKeyView } from '../../schemas/document-key-view.ts';
+import { DocumentKeyView } from '../../schemas/document-key.ts';
 import type { DocumentTypeMask } from '../../schemas/document-type.ts';
 import { DELETE, type DatamartKey, type MutationView } from '../../schemas/mutation.ts';
 import type { ConsumedRecord, RecordHeaders } from '../kafka-port.ts';

@@ -1,4 +1,4 @@
-import type { ConsumedBatch, ConsumedRecord } from '../kafka-port.ts';
+import type { ConsumedBatch, ConsumedRecord, NeededOfRecords } from '../kafka-port.ts';
 import { safeOffset, type FetchedPartition } from './cluster.ts';
 import { RecordBatch } from './record-batch.ts';
 
@@ -26,22 +26,24 @@ export class FetchedBatch {
   readonly highWatermark: string;
   readonly #fetched: number;
   readonly #nextOffset: number;
+  readonly #needed: NeededOfRecords;
   #data: FetchedPartition | null;
   #records: readonly ConsumedRecord[] = [];
 
-  constructor(topic: string, fetchedOffset: string, data: FetchedPartition) {
+  constructor(topic: string, fetchedOffset: string, data: FetchedPartition, needed: NeededOfRecords = 'all') {
     this.topic = topic;
     this.partition = data.partition;
     this.fetchedOffset = fetchedOffset;
     this.highWatermark = data.highWatermark;
     this.#fetched = safeOffset(fetchedOffset);
     this.#nextOffset = nextOffset(data.messages, this.#fetched);
+    this.#needed = needed;
     this.#data = data;
   }
 
   /** Throws `CorruptRecordBatchError`. */
   get messages(): readonly ConsumedRecord[] {
-    if (this.#data) this.#records = visibleRecords(this.#data, this.#fetched);
+    if (this.#data) this.#records = visibleRecords(this.#data, this.#fetched, this.#needed);
     this.#data = null;
     return this.#records;
   }
@@ -97,7 +99,11 @@ function nextOffset(messages: FetchedPartition['messages'], fetched: number): nu
  * As Kafka's own consumer filters, which kafkajs doesn't quite: several transactions may begin before one batch, their
  * list is in the order of their ends, and only a marker is a marker.
  */
-function visibleRecords({ messages, abortedTransactions }: FetchedPartition, from: number): ConsumedRecord[] {
+function visibleRecords(
+  { messages, abortedTransactions }: FetchedPartition,
+  from: number,
+  needed: NeededOfRecords,
+): ConsumedRecord[] {
   const records: ConsumedRecord[] = [];
   const transactions = (abortedTransactions ?? [])
     .map(({ producerId, firstOffset }) => ({ producer: BigInt(producerId), first: Number(firstOffset) }))
@@ -116,7 +122,7 @@ function visibleRecords({ messages, abortedTransactions }: FetchedPartition, fro
     }
     if (aborted.size > 0 && batch.isAbortMarker()) aborted.delete(batch.producerId);
     if (batch.isControl || (batch.isTransactional && aborted.has(batch.producerId))) continue;
-    batch.decodeFrom(from, records);
+    batch.decodeFrom(from, records, needed);
   }
   return records;
 }

@@ -1,4 +1,4 @@
-import type { ConsumedBatch, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import type { ConsumedBatch, NeededOfRecords, PartitionReader, TopicPartition } from '../kafka-port.ts';
 import { ClusterConnection, leaderOf } from './cluster-connection.ts';
 import { safeOffset, type Cluster, type FetchedPartition } from './cluster.ts';
 import { FetchedBatch } from './fetched-batch.ts';
@@ -35,11 +35,16 @@ export class KafkajsPartitionReader implements PartitionReader {
     return { start, end };
   }
 
-  async read(at: TopicPartition, offset: number, maxWaitMs: number): Promise<ConsumedBatch> {
+  async read(
+    at: TopicPartition,
+    offset: number,
+    maxWaitMs: number,
+    needed: NeededOfRecords = 'all',
+  ): Promise<ConsumedBatch> {
     const { topic } = at;
     const cluster = await this.#connection.ready(topic);
     const data = await this.#fetch(cluster, at, offset, maxWaitMs);
-    return new FetchedBatch(topic, String(offset), data).consumed();
+    return new FetchedBatch(topic, String(offset), data, needed).consumed();
   }
 
   close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { ConsumedRecord, RecordHeaders } from '../kafka-port.ts';
+import type { ConsumedRecord, NeededOfRecords, RecordHeaders } from '../kafka-port.ts';
 import {
   ATTRIBUTES_AT,
   BEFORE_LENGTH_COUNTS,
@@ -22,6 +22,8 @@ const CONTROL_BIT = 0x20;
 const ABORT_MARKER_TYPE = 0;
 
 const NO_HEADERS: RecordHeaders = Object.freeze({});
+/** Stands for a value that nobody looks at. */
+const SOME_VALUE = Buffer.alloc(0);
 
 /**
  * Unpacks the records of a batch by the codec number of its attributes. Throws at once when the codec isn't known, and
@@ -129,8 +131,11 @@ export class RecordBatch {
     return key !== null && key !== undefined && key.length >= 4 && key.readInt16BE(2) === ABORT_MARKER_TYPE;
   }
 
-  /** Appends the records at and behind `offset`. Throws `CorruptRecordBatchError`, having read nothing out of bounds. */
-  decodeFrom(offset: number, into: ConsumedRecord[]): void {
+  /**
+   * Appends the records at and behind `offset`, as far as they are needed. Throws `CorruptRecordBatchError`, having read
+   * nothing out of bounds.
+   */
+  decodeFrom(offset: number, into: ConsumedRecord[], needed: NeededOfRecords = 'all'): void {
     if (this.#count === 0) return;
     const bytes = this.#records;
     const cursor = new Cursor(bytes);
@@ -144,9 +149,11 @@ export class RecordBatch {
       const timestamp = this.#firstTimestamp + cursor.varlong();
       const recordOffset = firstOffset + cursor.varint();
       const key = cursor.bytes(end);
-      const value = cursor.bytes(end);
+      const value = needed === 'all' ? cursor.bytes(end) : cursor.isNull(end) ? null : SOME_VALUE;
       const headerCount = cursor.varint();
-      const headers = headerCount === 0 ? NO_HEADERS : readHeaders(cursor, headerCount, end);
+      let headers = NO_HEADERS;
+      if (needed === 'keys') cursor.at = end;
+      else if (headerCount !== 0) headers = readHeaders(cursor, headerCount, end);
       const isInBatch = recordOffset >= firstOffset && recordOffset < nextOffset;
       if (cursor.isBroken || cursor.at !== end || !isInBatch) throw this.#corrupt(`record ${i} is invalid`);
       if (recordOffset < offset) continue;
@@ -166,19 +173,34 @@ export class RecordBatch {
   }
 }
 
-/** In kafkajs' shape: a name that comes again has a list. Without a prototype, so that any name is just a name. */
+/**
+ * Nothing is inherited, so that any name is just a name. `Object.create(null)` promises the same, but makes a hash table of
+ * each object: four times as dear.
+ */
+class Headers {
+  [name: string]: Buffer | (Buffer | null)[] | null;
+  static {
+    Object.setPrototypeOf(this.prototype, null);
+    Reflect.deleteProperty(this.prototype, 'constructor');
+  }
+}
+
+/** In kafkajs' shape: a name that comes again has a list. */
 function readHeaders(cursor: Cursor, count: number, end: number): RecordHeaders {
-  const headers = Object.create(null) as Record<string, Buffer | (Buffer | null)[] | null>;
+  const headers = new Headers();
   if (count < 0) cursor.isBroken = true;
   for (let i = 0; i < count && !cursor.isBroken; i++) {
-    const name = cursor.bytes(end)?.toString();
+    const name = cursor.name(end);
     const value = cursor.bytes(end);
-    if (name === undefined) cursor.isBroken = true;
+    if (name === null) cursor.isBroken = true;
     else if (!(name in headers)) headers[name] = value;
     else headers[name] = [headers[name] ?? null, value].flat();
   }
   return headers as RecordHeaders;
 }
+
+/** Names of headers by their length, the last one of each; those that are ASCII. Nearly all records have the same few. */
+const knownNames = Array.from({ length: 64 }, () => '');
 
 /** Reads a record's fields. What can't be read makes it broken, for good; it never leaves its bytes. */
 class Cursor {
@@ -220,6 +242,35 @@ class Cursor {
 
   /** A view on what a length says, before `end`; null for the length -1. */
   bytes(end: number): Buffer | null {
+    const start = this.#skip(end);
+    return start === null ? null : this.#bytes.subarray(start, this.at);
+  }
+
+  /** Goes behind what `bytes` would return; true when that is null. */
+  isNull(end: number): boolean {
+    return this.#skip(end) === null;
+  }
+
+  /** A header's name: as text, which is one string for all records whose headers have that name. */
+  name(end: number): string | null {
+    const start = this.#skip(end);
+    if (start === null) return null;
+    const length = this.at - start;
+    const known = length < knownNames.length ? (knownNames[length] ?? '') : '';
+    if (known.length === length && this.#isAt(start, known)) return known;
+    const name = this.#bytes.toString('utf8', start, this.at);
+    if (name.length === length && length < knownNames.length) knownNames[length] = name;
+    return name;
+  }
+
+  /** Whether the bytes from there on are this text, which is ASCII. */
+  #isAt(start: number, text: string): boolean {
+    for (let i = 0; i < text.length; i += 1) if (this.#bytes[start + i] !== text.charCodeAt(i)) return false;
+    return true;
+  }
+
+  /** Goes behind what a length says; returns where that begins. */
+  #skip(end: number): number | null {
     const length = this.varint();
     const start = this.at;
     if (length === -1) return null;
@@ -228,6 +279,6 @@ class Cursor {
       return null;
     }
     this.at = start + length;
-    return this.#bytes.subarray(start, this.at);
+    return start;
   }
 }

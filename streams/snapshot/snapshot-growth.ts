@@ -1,5 +1,5 @@
 import { grownTo, HashIndex } from '../../processors/hash-index.ts';
-import { readDocumentKey } from '../../schemas/document-key.ts';
+import { DocumentKeyView } from '../../schemas/document-key.ts';
 import { Hash64 } from '../../schemas/hash64.ts';
 import { murmur2 } from '../../schemas/murmur2.ts';
 import type { ConsumedRecord, TopicPartition } from '../kafka-port.ts';
@@ -152,10 +152,12 @@ async function movePartition(
   return moved;
 }
 
+const keyView = new DocumentKeyView();
+
 /** Kafka's hash of the user point that the document is of; null when the key is none of a document. */
 function userHashOf(key: Buffer | null): number | null {
-  const parts = key && readDocumentKey(key);
-  return key && parts ? murmur2(key, parts.userPointStart, parts.userPointEnd) & 0x7fffffff : null;
+  if (!key || !keyView.read(key)) return null;
+  return murmur2(key, keyView.docIdStart, keyView.userPointEnd) & 0x7fffffff;
 }
 
 /** What says of moved documents where they are. */

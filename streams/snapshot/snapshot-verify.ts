@@ -1,6 +1,6 @@
 import { DocumentFold, type Comparison } from '../../processors/document-fold.ts';
 import { grownTo, HashIndex } from '../../processors/hash-index.ts';
-import { readDocumentKey } from '../../schemas/document-key.ts';
+import { DocumentKeyView } from '../../schemas/document-key.ts';
 import { Hash64 } from '../../schemas/hash64.ts';
 import { DELETE } from '../../schemas/mutation.ts';
 import type { ConsumedRecord } from '../kafka-port.ts';
@@ -68,15 +68,15 @@ export async function verifyPartition(
   );
   const older = new OlderRows();
   const omitted = new Set<string>();
+  const keyView = new DocumentKeyView();
   const keyHash = new Hash64();
   let foreign = 0;
   const take = ({ key, value, headers }: ConsumedRecord): void => {
-    const parts = key && readDocumentKey(key);
-    if (!key || !parts) {
+    if (!key || !keyView.read(key)) {
       foreign += 1;
       return;
     }
-    const { docType } = parts;
+    const { docType } = keyView;
     const document = keyHash.of(key);
     const hash = value && valueHash.of(value);
     const source = sourceOf(headers);

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PlantedBug } from './planted-bugs.ts';
+import { PlantedSources } from './planted-sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const COPIED = ['streams', 'processors', 'schemas', 'sinks', 'local', 'test/simulation', 'package.json'];
@@ -39,25 +38,9 @@ export async function runSimulation(args: readonly string[], root = ROOT): Promi
 
 /** Runs the simulation over a copy of the sources that has the bug, until it is found: at most `SEEDS_PER_BUG` seeds. */
 export async function findPlanted({ name, edits, seed }: PlantedBug): Promise<SimulationSummary> {
-  const directory = mkdtempSync(join(tmpdir(), 'planted-'));
-  try {
-    for (const path of COPIED) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
-    symlinkSync(join(ROOT, 'node_modules'), join(directory, 'node_modules'));
-    for (const { file, find, replace } of edits) {
-      const path = join(directory, file);
-      const text = readFileSync(path, 'utf8');
-      const parts = text.split(find);
-      if (parts.length !== 2) {
-        throw new Error(
-          `the planted bug "${name}" must be updated: ${file} holds its place ${parts.length - 1} times, not once`,
-        );
-      }
-      writeFileSync(path, parts.join(replace));
-    }
-    const known = seed === undefined ? null : await runSimulation(['--seed', String(seed)], directory);
-    if (known && known.failures.length > 0) return known;
-    return await runSimulation(['--seeds', String(SEEDS_PER_BUG)], directory);
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
-  }
+  using sources = new PlantedSources(name, COPIED, edits);
+  const { directory } = sources;
+  const known = seed === undefined ? null : await runSimulation(['--seed', String(seed)], directory);
+  if (known && known.failures.length > 0) return known;
+  return await runSimulation(['--seeds', String(SEEDS_PER_BUG)], directory);
 }

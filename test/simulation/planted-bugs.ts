@@ -1,11 +1,13 @@
-/** A defect that the simulation must find: `find`, which is in `file` exactly once, becomes `replace`. */
+import type { SourceEdit } from './planted-sources.ts';
+
+/** A defect that the simulation must find. */
 export interface PlantedBug {
   readonly name: string;
   /** The rule of the protocol that it breaks. */
   readonly rule: string;
   /** The seed that found it last, which is tried first. */
   readonly seed?: number;
-  readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[];
+  readonly edits: readonly SourceEdit[];
 }
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [

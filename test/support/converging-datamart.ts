@@ -196,6 +196,11 @@ export class ConvergingDatamart implements AsyncDisposable {
     })();
   }
 
+  /** Changes so many documents, one after the other; resolves when Kafka has stored it. */
+  async change(count: number): Promise<void> {
+    await this.#send(Array.from({ length: count }, () => this.#change()));
+  }
+
   async stopChanges(): Promise<void> {
     this.#isChanging = false;
     await this.#changing;

@@ -38,6 +38,8 @@ export interface DeploymentOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Default: the run's own. */
   readonly brokers?: readonly string[];
+  /** Where the processes' sources lie. Default: the project. */
+  readonly sources?: string;
 }
 
 /** A mutation topic's partition and where the group stands in it. */
@@ -193,7 +195,8 @@ export class Deployment implements AsyncDisposable {
   ): Promise<ProcessorProcess> {
     const [port = 0] = await findFreePorts(1);
     const settings = { ...this.settings, HTTP_PORT: String(port), LOG_FORMAT: 'json', ...environment };
-    const process = await ProcessorProcess.start(this.#directory, settings, output);
+    const { sources } = this.#options;
+    const process = await ProcessorProcess.start(this.#directory, settings, { output, sources });
     this.#processes.push(process);
     return process;
   }
@@ -318,18 +321,24 @@ export class ProcessorProcess {
     this.url = url;
   }
 
-  /** Runs `node bin.ts start` with these settings and nothing else of the test's environment but what Node needs. */
+  /**
+   * Runs `node bin.ts start` with these settings and nothing else of the test's environment but what Node needs. What it
+   * writes goes to a file in `directory`, or to `output`.
+   */
   static async start(
     directory: string,
     settings: Readonly<Record<string, string>>,
-    output?: string,
+    {
+      output,
+      sources = ROOT,
+    }: { readonly output?: string | undefined; readonly sources?: string | undefined } = {},
   ): Promise<ProcessorProcess> {
     started += 1;
     const logFile = join(directory, `processor-${started}.log`);
     const { PATH, HOME } = process.env;
     const supervised = await SupervisedProcess.start({
       command: NODE,
-      arguments: [join(ROOT, 'bin.ts'), 'start'],
+      arguments: [join(sources, 'bin.ts'), 'start'],
       logFile: output ?? logFile,
       removeWhenAbandoned: null,
       environment: { PATH, HOME, ...settings },

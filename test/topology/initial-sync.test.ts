@@ -163,17 +163,22 @@ test('a budget holds the tasks at exactly so many operations, until it is raised
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
 });
 
-test('a budget that is too small for one document at all replications holds the tasks too', async () => {
+test('a budget that is left and suffices for no row holds the tasks too, and what it is raised by reaches them', async () => {
   const driver = await started();
-  await withSnapshot(driver);
-  for (const id of ['80', '81', '82']) await driver.configure(id, {});
+  for (let n = 0; n < 40; n += 1) driver.produce(activity(n), n % 4);
+  await driver.run(2_000);
+  await driver.configure('80', {});
+  await driver.configure('81', {});
   await driver.run(1_000);
-  await launch(driver, { max_operations: 2 });
-  await driver.run(5_000);
+  await launch(driver, { max_operations: 5 });
+  await driver.run(10_000);
+
+  expect([arrived(driver, '80').length, arrived(driver, '81').length]).toEqual([1, 1]);
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'RUNNING', held: 'budget' });
 
   await launch(driver, { max_operations: 1_000 });
-  await driver.run(5_000);
+  await driver.run(10_000);
+  expect([arrived(driver, '80').length, arrived(driver, '81').length]).toEqual([40, 40]);
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
 });
 

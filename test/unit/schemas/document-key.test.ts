@@ -1,5 +1,11 @@
 import { expect, test } from '@jest/globals';
-import { documentKey, maxDocumentKeyBytes, writeDocumentKey } from '../../../schemas/document-key.ts';
+import {
+  documentKey,
+  DocumentKeyView,
+  maxDocumentKeyBytes,
+  writeDocumentKey,
+} from '../../../schemas/document-key.ts';
+import { DOCUMENT_TYPES } from '../../../schemas/document-type.ts';
 import { JsonMutationDecoder } from '../../../schemas/json-mutation-decoder.ts';
 import { MutationView } from '../../../schemas/mutation.ts';
 import { aMutation, asJson, USER_POINT_ID, type MutationFields } from './mutation-builder.ts';
@@ -31,4 +37,29 @@ test.each([
   expect(target.toString('utf8', 3, end)).toBe(key);
   expect(end - 3).toBeLessThanOrEqual(room);
   expect(documentKey(view)).toBe(key);
+});
+
+test.each(DOCUMENT_TYPES)('reads the key of a %s', (docType) => {
+  const view = new DocumentKeyView();
+
+  expect(view.read(Buffer.from(`1649/${docType}/${USER_POINT_ID}:a/b`))).toBe(true);
+  expect(DOCUMENT_TYPES[view.docType]).toBe(docType);
+  expect(view.datamart).toBe(1649);
+  expect(view.bytes.toString('utf8', view.docIdStart)).toBe(`${USER_POINT_ID}:a/b`);
+  expect(view.bytes.toString('utf8', view.docIdStart, view.userPointEnd)).toBe(USER_POINT_ID);
+});
+
+test.each([
+  '',
+  '1649',
+  '1649/UserPoint',
+  '1649/UserPoint/',
+  `1649/UserPoint/${USER_POINT_ID.slice(1)}`,
+  `1649/UserScenario/${USER_POINT_ID}`,
+  `1649/Unknown/${USER_POINT_ID}`,
+  `0/UserPoint/${USER_POINT_ID}`,
+  `x/UserPoint/${USER_POINT_ID}`,
+  `/UserPoint/${USER_POINT_ID}`,
+])('takes %j for no key', (key) => {
+  expect(new DocumentKeyView().read(Buffer.from(key))).toBe(false);
 });

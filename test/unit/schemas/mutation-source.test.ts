@@ -18,12 +18,23 @@ test('is written as the contract says, and read back', () => {
   expect(parseMutationSource(text)).toEqual(source(8, 3, 123_456));
 });
 
-test.each(['', '8-3-1', '00008-3-123456', '00008-3-00000000000000123456 ', '00008-3-99999999999999999999'])(
-  'is not read from %j',
-  (text) => {
-    expect(parseMutationSource(text)).toBeNull();
-  },
-);
+test.each([
+  '',
+  '8-3-1',
+  '00008-3-123456',
+  '00008-3-00000000000000123456 ',
+  '00008-3-99999999999999999999',
+  '00008--00000000000000123456',
+  '00008-12345678901-00000000000000123456',
+  '0008-33-00000000000000123456',
+  '0000x-3-00000000000000123456',
+  '00008-x-00000000000000123456',
+  '00008-3-0000000000000012345x',
+  '00008-3_00000000000000123456',
+  '00008_3-00000000000000123456',
+])('is not read from %j', (text) => {
+  expect(parseMutationSource(text)).toBeNull();
+});
 
 test('of one document the greater text is the newer mutation, also after the topic got more partitions', () => {
   const inOrder = [

@@ -10,6 +10,7 @@ import { Linger } from '../../../../streams/linger.ts';
 import { EngineMetrics } from '../../../../streams/metrics.ts';
 import { SegmentLog } from '../../../../streams/segment-log.ts';
 import { SegmentPool } from '../../../../streams/segment-pool.ts';
+import type { RowOrigin } from '../../../../streams/segment.ts';
 import { ManualClock, settle } from '../../../support/manual-clock.ts';
 import { aReplicationConfig } from '../../../support/replication-config.ts';
 import { rejected, ScriptedSinks, unavailable } from '../../../support/scripted-sink.ts';
@@ -98,7 +99,8 @@ function mutationOf(n: number): MutationView {
 function feed(...documents: readonly number[]): void {
   const arrival = clock.monotonic();
   for (const n of documents) {
-    const origin = { offset: 10 * n, timestamp: 0, arrival, high: 0, low: n, messageId: `source-${n}` };
+    const source = { partitionCount: 8, partition: 3, offset: n };
+    const origin: RowOrigin = { offset: 10 * n, timestamp: 0, arrival, high: 0, low: n, source };
     rowLog.append(mutationOf(n), origin);
     rows.fed(10 * n + 1);
   }
@@ -141,9 +143,9 @@ test('rows are sent with the ids of their mutations, and none of a document that
 
   expect(requests()).toEqual([[1], [3, 4]]);
   expect(sinks.requests.flatMap(({ messageIds }) => messageIds)).toEqual([
-    'source-1',
-    'source-3',
-    'source-4',
+    '00008-3-00000000000000000001',
+    '00008-3-00000000000000000003',
+    '00008-3-00000000000000000004',
   ]);
   expect(events).toEqual(['delivered 1', 'skipped 1', 'delivered 2', 'skipped 1']);
   expect(rows.position).toBe(51);

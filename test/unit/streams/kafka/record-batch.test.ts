@@ -98,6 +98,27 @@ describe('a record batch', () => {
     expect((await read(bytes))[0]?.nextOffset).toBe(50);
   });
 
+  test('is read for its keys alone, with what may stand behind them', async () => {
+    const headers = [['source', text('1')]] as const;
+    const bytes = aRecordBatch({
+      firstOffset: 5n,
+      records: [
+        { key: text('a'), value: text('v'), headers },
+        { offsetDelta: 1, key: text('b'), value: null, headers },
+        { offsetDelta: 2, key: null, value: text('') },
+      ],
+    });
+    const records: ConsumedRecord[] = [];
+    for (const batch of await read(bytes)) batch.decodeFrom(5, records, 'keys');
+
+    expect(records.map(({ offset, key, value }) => [offset, key, value])).toEqual([
+      [5, text('a'), text('')],
+      [6, text('b'), null],
+      [7, null, text('')],
+    ]);
+    expect(records.map((record) => record.headers)).toEqual([{}, {}, {}]);
+  });
+
   test('says where it ends when compaction took all its records', async () => {
     const [batch] = await read(aRecordBatch({ firstOffset: 7n, lastOffsetDelta: 4, records: [] }));
 

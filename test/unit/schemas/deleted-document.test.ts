@@ -1,7 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { readDeletion } from '../../../schemas/deleted-document.ts';
-import { DocumentKeyView } from '../../../schemas/document-key-view.ts';
-import { documentKey } from '../../../schemas/document-key.ts';
+import { documentKey, DocumentKeyView } from '../../../schemas/document-key.ts';
 import { DOCUMENT_TYPES } from '../../../schemas/document-type.ts';
 import { JsonMutationDecoder } from '../../../schemas/json-mutation-decoder.ts';
 import { MutationView } from '../../../schemas/mutation.ts';
@@ -53,30 +52,6 @@ function assertDeletes(mutation: MutationView): void {
   expect(deletion.datamart).toBe(mutation.datamart);
   for (const encoder of ENCODERS) expect(encoded(encoder, deletion)).toBe(encoded(encoder, mutation));
 }
-
-test.each(DOCUMENT_TYPES)('reads the key of a %s', (docType) => {
-  const view = new DocumentKeyView();
-  const mutation = decoded({ doc_type: docType, kept_user_point_id: USER_POINT_ID });
-
-  expect(view.read(Buffer.from(documentKey(mutation)))).toBe(true);
-  expect(DOCUMENT_TYPES[view.docType]).toBe(docType);
-  expect(view.datamart).toBe(1649);
-  expect(view.bytes.toString('utf8', view.docIdStart).startsWith(USER_POINT_ID)).toBe(true);
-});
-
-test.each([
-  '',
-  '1649',
-  '1649/UserPoint',
-  '1649/UserPoint/',
-  '1649/UserScenario/a',
-  '1649/Unknown/a',
-  '0/UserPoint/a',
-  'x/UserPoint/a',
-  '/UserPoint/a',
-])('takes %j for no key', (key) => {
-  expect(new DocumentKeyView().read(Buffer.from(key))).toBe(false);
-});
 
 test.each(DELETED_TYPES)('a tombstone of a %s becomes the very deletion that it stands for', (docType) => {
   assertDeletes(decoded({ doc_type: docType, op: 'DELETE' }));
