@@ -14,6 +14,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'commit before acknowledgement',
     rule: 'the committable offset',
+    seed: 0,
     edits: [
       {
         file: 'streams/task-replications.ts',
@@ -25,6 +26,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'own positions left out of the commit',
     rule: 'A1',
+    seed: 0,
     edits: [
       {
         file: 'streams/commit-metadata.ts',
@@ -36,6 +38,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a task is kept whoever owned the partition meanwhile',
     rule: 'A2',
+    seed: 1,
     edits: [
       {
         file: 'streams/claim.ts',
@@ -47,6 +50,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'no send lease',
     rule: 'A3',
+    seed: 1,
     edits: [
       { file: 'streams/lease.ts', find: 'return elapsed < LEASE_MS;', replace: 'return elapsed >= 0;' },
     ],
@@ -54,6 +58,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a mutation settles before its snapshot record is stored',
     rule: 'B2',
+    seed: 1,
     edits: [
       {
         file: 'streams/stream-task.ts',
@@ -65,6 +70,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'the snapshot is written without the lease',
     rule: 'B6, A3',
+    seed: 55,
     edits: [
       {
         file: 'streams/snapshot/partition-appender.ts',
@@ -76,6 +82,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'newer snapshot records are stored after an open attempt',
     rule: 'B6, A6',
+    seed: 27,
     edits: [
       {
         file: 'streams/snapshot/partition-appender.ts',
@@ -87,6 +94,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'several appends to the snapshot are in flight',
     rule: 'B6',
+    seed: 1,
     edits: [
       {
         file: 'streams/snapshot/snapshot-writer.ts',
@@ -98,6 +106,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'the oldest of a document wins in a snapshot batch',
     rule: 'B6',
+    seed: 1,
     edits: [
       {
         file: 'streams/snapshot/snapshot-batch.ts',
@@ -109,6 +118,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'no quiet time of a new owner',
     rule: 'A3',
+    seed: 5,
     edits: [
       {
         file: 'streams/stream-task.ts',
@@ -120,6 +130,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'commits go on while a claim is under way',
     rule: 'A2',
+    seed: 8,
     edits: [
       {
         file: 'streams/task-assignment.ts',
@@ -131,6 +142,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a replay that was taken over runs ahead of its commits',
     rule: 'A7',
+    seed: 25,
     edits: [
       {
         file: 'streams/task-replications.ts',
@@ -142,6 +154,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a commit that is refused is written again under the next generation',
     rule: 'A4, no epoch fence',
+    seed: 16,
     edits: [
       {
         file: 'streams/commit-loop.ts',
@@ -154,6 +167,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'detach not awaited',
     rule: 'A5',
+    seed: 5,
     edits: [
       {
         file: 'streams/catch-up.ts',
@@ -171,6 +185,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'newer ones are sent after an ambiguous attempt',
     rule: 'A6',
+    seed: 21,
     edits: [
       {
         file: 'streams/destination.ts',
@@ -182,6 +197,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a failed commit counts as acknowledged',
     rule: 'A7, an answer that never came is counted',
+    seed: 1,
     edits: [
       {
         file: 'streams/commit-loop.ts',
@@ -193,6 +209,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 're-attach leaves the commit at once',
     rule: 'A8',
+    seed: 0,
     edits: [
       {
         file: 'streams/lanes.ts',
@@ -204,6 +221,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 're-attach off by one',
     rule: 'A8',
+    seed: 3,
     edits: [
       {
         file: 'streams/catch-up.ts',
@@ -215,6 +233,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a pause forgets what was not acknowledged',
     rule: 'A9, a gap forgotten',
+    seed: 4,
     edits: [
       {
         file: 'streams/lanes.ts',
@@ -226,6 +245,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a position is given up before its gap is durable',
     rule: 'A9, a gap forgotten',
+    seed: 5,
     edits: [
       {
         file: 'streams/lanes.ts',
@@ -237,6 +257,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a parked position moves over what it wants',
     rule: 'C5',
+    seed: 0,
     edits: [
       {
         file: 'streams/lanes.ts',
@@ -248,6 +269,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'what retention took is not told',
     rule: 'C5',
+    seed: 44,
     edits: [
       {
         file: 'streams/catch-up.ts',
@@ -259,6 +281,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a newer batch is sent before the retried one',
     rule: 'order',
+    seed: 7,
     edits: [
       {
         file: 'streams/lane.ts',
@@ -270,6 +293,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'dead letter not awaited',
     rule: 'nothing lost',
+    seed: 0,
     edits: [
       {
         file: 'streams/rejected-records.ts',
@@ -281,6 +305,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a stale position wins: reports are believed though the commit can be read',
     rule: 'A1, A2',
+    seed: 3,
     edits: [
       {
         file: 'streams/replication-control.ts',
@@ -292,6 +317,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a task goes on that was revoked',
     rule: 'A2, an old epoch',
+    seed: 1,
     edits: [
       {
         file: 'streams/task-assignment.ts',
@@ -303,6 +329,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a rebalance does not suspend the lease',
     rule: 'A3',
+    seed: 1,
     edits: [
       {
         file: 'streams/task-assignment.ts',
@@ -319,6 +346,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'quiet is said while attempts are in flight',
     rule: 'A3',
+    seed: 10,
     edits: [
       {
         file: 'streams/stream-task.ts',
@@ -330,6 +358,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a member that leaves or joins anew is not quiet before',
     rule: 'A3, a consumer that crashes',
+    seed: 1,
     edits: [
       {
         file: 'streams/supervised-consumer.ts',
@@ -341,6 +370,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'an answer to a lane that was detached counts, whatever it says',
     rule: 'A5, an old acknowledgement counted',
+    seed: 3,
     edits: [
       {
         file: 'streams/lane.ts',
@@ -352,6 +382,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a window never resumes',
     rule: 'progress',
+    seed: 0,
     edits: [
       {
         file: 'streams/window.ts',
@@ -363,6 +394,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'lost metadata are taken for nothing parked',
     rule: 'A1',
+    seed: 34,
     edits: [
       {
         file: 'streams/replication-control.ts',
@@ -374,6 +406,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a commit names a list of positions before that is stored',
     rule: 'A1',
+    seed: 1,
     edits: [
       {
         file: 'streams/position-lists.ts',
@@ -385,6 +418,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a list of positions is written over while a commit names it',
     rule: 'A1',
+    seed: 11,
     edits: [
       {
         file: 'streams/position-lists.ts',
@@ -396,6 +430,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'added partitions are worked on at once',
     rule: 'C6',
+    seed: 14,
     edits: [
       {
         file: 'streams/partition-pins.ts',
@@ -407,6 +442,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'added partitions are adopted while the old ones are behind',
     rule: 'C6, order',
+    seed: 48,
     edits: [
       {
         file: 'streams/topics/adopt-partitions.ts',
@@ -418,6 +454,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'newer credentials do not end an ERROR',
     rule: 'C1, progress',
+    seed: 27,
     edits: [
       {
         file: 'processors/replication-state.ts',
@@ -429,6 +466,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a client with new credentials serves beside the one before',
     rule: 'one client at a time',
+    seed: 53,
     edits: [
       {
         file: 'streams/sink-lifecycle.ts',
@@ -440,6 +478,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'rows of deleted documents are sent',
     rule: 'B1',
+    seed: 21,
     edits: [
       {
         file: 'streams/initial-sync/dead-documents.ts',
@@ -451,6 +490,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'S is what was dispatched, whether it is committed or not',
     rule: 'B2',
+    seed: 27,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
@@ -462,6 +502,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'S is what is committed, be it below the live start of a replication',
     rule: 'B2',
+    seed: 105,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
@@ -478,6 +519,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a new owner takes only what it dispatches itself for touched',
     rule: 'B3',
+    seed: 21,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
@@ -489,6 +531,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'whether a document was touched is asked when its row is read, and no more',
     rule: 'B4',
+    seed: 41,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
@@ -500,6 +543,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'what was fed counts as delivered in the position of a synchronization',
     rule: 'B5, the position of a task ahead of delivery',
+    seed: 1,
     edits: [
       {
         file: 'streams/initial-sync/row-queue.ts',
@@ -511,6 +555,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a new owner goes on at the rows of the one before, but from an S of its own',
     rule: 'B5',
+    seed: 1,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
@@ -522,6 +567,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'after a gap deletions are not made up for',
     rule: 'B7',
+    seed: 55,
     edits: [
       {
         file: 'streams/initial-sync/sync-task.ts',
