@@ -5,6 +5,7 @@ import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { jsonMutationWriter } from '../../local/mutation-writer.ts';
 import { SeededRandom } from '../../local/random.ts';
 import type { SampleMutation } from '../../local/sample-mutations.ts';
+import { replicationKey } from '../../processors/status-record.ts';
 import type { DocumentType } from '../../schemas/document-type.ts';
 import { createTopic, kafkaClient, produce, readAll, uniqueTopic } from './kafka.ts';
 import { Deployment, type DeploymentOptions, type ProcessorProcess } from './processor-process.ts';
@@ -132,7 +133,7 @@ export class ConvergingDatamart implements AsyncDisposable {
     await this.#send(this.#documents.map(({ newest }) => newest));
   }
 
-  /** Configures the replications, which follow the live mutations from then on. */
+  /** Configures the replications; resolves when they are ACTIVE, and follow the live mutations. */
   async replicate(): Promise<void> {
     const common = { datamart_id: DATAMART_ID, status: 'ACTIVE' };
     const google = {
@@ -153,6 +154,11 @@ export class ConvergingDatamart implements AsyncDisposable {
       },
       { ...common, id: 'copy', type: 'KAFKA_TOPIC', version: 1, topic: this.#copyTopic },
     );
+    let active: readonly ReplicationId[] = [];
+    await waitFor(async () => (active = await this.#active()).length === REPLICATIONS.length, {
+      timeoutMs: 60_000,
+      message: () => `all replications to be ACTIVE, not only ${active.join()}`,
+    });
   }
 
   /** Writes a request of an initial synchronization, with these fields. */
@@ -234,6 +240,14 @@ export class ConvergingDatamart implements AsyncDisposable {
     this.#isChanging = false;
     await this.#changing.catch(() => undefined);
     await this.#stack.disposeAsync();
+  }
+
+  async #active(): Promise<readonly ReplicationId[]> {
+    const records = await readAll(this.deployment.topics.replicationStatus, this.deployment.brokers);
+    return REPLICATIONS.filter((id) => {
+      const newest = records.findLast(({ key }) => key?.toString() === replicationKey(id));
+      return newest?.value?.toString().includes('"state":"ACTIVE"');
+    });
   }
 
   #change(): SampleMutation {
