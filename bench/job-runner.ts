@@ -18,7 +18,7 @@ export interface Delivery {
 export type OpenDelivery = (job: BenchJob, pass: BenchPass) => Promise<Delivery>;
 
 const POLL_MS = 5;
-const STALLED_MS = 30_000;
+const STALLED_MS = 60_000;
 const PROFILE_INTERVAL_MICROS = 400;
 
 /**

@@ -18,16 +18,17 @@ export class DocumentSetFullError extends Error {
 /**
  * A set of documents by their 64-bit hashes (`schemas/hash64.ts`), as a table of open addressing with linear
  * probing: 11 to 23 bytes a document, 11 to 23 MB a million; half as much again for the moment in which it is doubled.
+ * An empty one takes none.
  */
 export class DocumentSet {
   readonly #memory: SetMemory;
-  #slots: Int32Array;
+  /** None before the first document. */
+  #slots: Int32Array = new Int32Array(0);
   #mask = FIRST_SLOTS - 1;
   #size = 0;
 
   constructor(memory: SetMemory) {
     this.#memory = memory;
-    this.#slots = this.#allocate(FIRST_SLOTS);
   }
 
   get size(): number {
@@ -47,6 +48,7 @@ export class DocumentSet {
     const key = lowOf(high, low);
     const at = this.#find(high, key);
     if (at >= 0) return;
+    if (this.#slots.length === 0) this.#slots = this.#allocate(FIRST_SLOTS);
     this.#put(~at, high, key);
     this.#size += 1;
     if (this.#size > (this.#mask + 1) * MOST_FILLED) this.#double();

@@ -5,6 +5,7 @@ import { startFakePubSub, type FakePubSub } from '../../local/fake-pubsub.ts';
 import { jsonMutationWriter } from '../../local/mutation-writer.ts';
 import { SeededRandom } from '../../local/random.ts';
 import type { SampleMutation } from '../../local/sample-mutations.ts';
+import { replicationKey } from '../../processors/status-record.ts';
 import type { DocumentType } from '../../schemas/document-type.ts';
 import { createTopic, kafkaClient, produce, readAll, uniqueTopic } from './kafka.ts';
 import { Deployment, type DeploymentOptions, type ProcessorProcess } from './processor-process.ts';
@@ -73,6 +74,8 @@ export class ConvergingDatamart implements AsyncDisposable {
   readonly #write = jsonMutationWriter(DATAMART_ID);
   readonly #random = new SeededRandom(7);
   readonly #documents: Document[] = [];
+  /** When each change with a value was about to be sent, by `arrivalKey`. */
+  readonly #sentAt = new Map<string, number>();
   #isChanging = false;
   #changing: Promise<void> = Promise.resolve();
 
@@ -132,7 +135,7 @@ export class ConvergingDatamart implements AsyncDisposable {
     await this.#send(this.#documents.map(({ newest }) => newest));
   }
 
-  /** Configures the replications, which follow the live mutations from then on. */
+  /** Configures the replications; resolves when they are ACTIVE, and follow the live mutations. */
   async replicate(): Promise<void> {
     const common = { datamart_id: DATAMART_ID, status: 'ACTIVE' };
     const google = {
@@ -153,6 +156,11 @@ export class ConvergingDatamart implements AsyncDisposable {
       },
       { ...common, id: 'copy', type: 'KAFKA_TOPIC', version: 1, topic: this.#copyTopic },
     );
+    let active: readonly ReplicationId[] = [];
+    await waitFor(async () => (active = await this.#active()).length === REPLICATIONS.length, {
+      timeoutMs: 60_000,
+      message: () => `all replications to be ACTIVE, not only ${active.join()}`,
+    });
   }
 
   /** Writes a request of an initial synchronization, with these fields. */
@@ -190,7 +198,9 @@ export class ConvergingDatamart implements AsyncDisposable {
     const batch = Math.max(1, Math.round(perSecond / 20));
     this.#changing = (async () => {
       while (this.#isChanging) {
-        await this.#send(Array.from({ length: batch }, () => this.#change()));
+        const changes = Array.from({ length: batch }, () => this.#change());
+        for (const change of changes) this.#noteSent(change);
+        await this.#send(changes);
         await sleep(50);
       }
     })();
@@ -225,6 +235,21 @@ export class ConvergingDatamart implements AsyncDisposable {
     return Object.fromEntries(entries) as Record<ReplicationId, Divergence | null>;
   }
 
+  /**
+   * How long each change with a value that `startChanges` made in this time took until it was stored at the first
+   * replication, in ms, the shortest first; of those that have arrived.
+   */
+  async delays(sinceMs: number, untilMs: number): Promise<readonly number[]> {
+    const delays = new Map<string, number>();
+    for (const operation of await this.#arrivals('json')) {
+      const key = arrivalKey(operation);
+      const sentAt = this.#sentAt.get(key) ?? -Infinity;
+      if (sentAt >= sinceMs && sentAt < untilMs && !delays.has(key))
+        delays.set(key, (operation.storedAt ?? 0) - sentAt);
+    }
+    return [...delays.values()].sort((a, b) => a - b);
+  }
+
   /** Messages that have arrived. */
   async arrived(id: ReplicationId): Promise<number> {
     return (await this.#arrivals(id)).length;
@@ -234,6 +259,14 @@ export class ConvergingDatamart implements AsyncDisposable {
     this.#isChanging = false;
     await this.#changing.catch(() => undefined);
     await this.#stack.disposeAsync();
+  }
+
+  async #active(): Promise<readonly ReplicationId[]> {
+    const records = await readAll(this.deployment.topics.replicationStatus, this.deployment.brokers);
+    return REPLICATIONS.filter((id) => {
+      const newest = records.findLast(({ key }) => key?.toString() === replicationKey(id));
+      return newest?.value?.toString().includes('"state":"ACTIVE"');
+    });
   }
 
   #change(): SampleMutation {
@@ -247,6 +280,11 @@ export class ConvergingDatamart implements AsyncDisposable {
     const value = op === 'DELETE' ? null : valueOf(newest.docType, document.changes);
     document.newest = { ...newest, ts, op, value };
     return document.newest;
+  }
+
+  #noteSent(mutation: SampleMutation): void {
+    if (mutation.value === null) return;
+    this.#sentAt.set(arrivalKey(operationOf(expectedJson(mutation).bytes)), Date.now());
   }
 
   async #send(mutations: readonly SampleMutation[]): Promise<void> {
@@ -315,6 +353,11 @@ function avroOperationOf(data: Buffer, storedAt: number): Operation {
   const latin1 = (text: unknown): string => Buffer.from(String(text)).toString('latin1');
   const parsed = JSON.stringify(JSON.parse(latin1(value)));
   return { document: `${String(doc_type)}/${latin1(doc_id)}`, op: String(op), value: parsed, storedAt };
+}
+
+/** Names one change of a document that has a value. */
+function arrivalKey({ document, value }: Operation): string {
+  return `${document} ${value}`;
 }
 
 function foldOf(operations: readonly Operation[]): Fold {

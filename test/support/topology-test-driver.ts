@@ -55,6 +55,8 @@ interface DriverOptions {
   readonly startFrom?: 'earliest' | 'latest';
   /** Default: it isn't kept. */
   readonly hasSnapshot?: boolean;
+  /** Of initial synchronizations, operations a second and replication. Default: none. */
+  readonly maxRate?: number;
   /** Default: every topic is there, the mutation topic with 4 partitions. */
   readonly checkTopics?: ConstructorParameters<typeof ReplicationApplication>[0]['checkTopics'];
   /** Default: mutation and snapshot topic have 4 partitions. */
@@ -117,7 +119,7 @@ export class TopologyTestDriver {
       },
       startFrom: options.startFrom ?? 'earliest',
       snapshot: { topics: new Map([[MUTATIONS, SNAPSHOT]]), isKept: options.hasSnapshot ?? false },
-      initialSync: { windowMs: 168 * 3_600_000, maxRate: null },
+      initialSync: { windowMs: 168 * 3_600_000, maxRate: options.maxRate ?? null },
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { executionKey, resultKey } from '../../processors/initial-sync/execution-keys.ts';
+import { SinkError, type SendOutcome } from '../../sinks/sink.ts';
 import { parseCommitMetadata } from '../../streams/commit-metadata.ts';
-import { unavailable } from '../support/scripted-sink.ts';
+import type { ProducedRecord } from '../../streams/kafka-port.ts';
+import { rejected, unavailable } from '../support/scripted-sink.ts';
 import {
   aMutation,
+  DEAD_LETTERS,
   EXECUTIONS,
   REQUESTS,
   SNAPSHOT,
@@ -14,6 +17,9 @@ import {
 type Fields = Readonly<Record<string, unknown>>;
 
 const PARTITIONS = [0, 1, 2, 3];
+const OTHER_USER = '95772db3-e762-45da-8cf1-4893debffae7';
+/** When another replication was made. */
+const TS_OF_ANOTHER = 1_900_000_000_000;
 const drivers: TopologyTestDriver[] = [];
 
 afterEach(async () => {
@@ -182,21 +188,285 @@ test('a budget that is left and suffices for no row holds the tasks too, and wha
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
 });
 
-test('a replication that fails for good ends its part, the others go on', async () => {
+describe('a replication', () => {
+  const denied = (): SendOutcome => ({
+    delivered: 0,
+    failure: new SinkError('fatal', 'permission_denied', 'publishing is not allowed', {
+      remedy: 'grant the role',
+    }),
+  });
+
+  test.each([
+    ['that fails for good', 'error', denied, () => Promise.resolve()],
+    ['that is deleted', 'deleted', unavailable, (driver) => driver.configure('80', null)],
+    [
+      'that is made anew under its id',
+      'deleted',
+      unavailable,
+      (driver) => driver.configure('80', { created: TS_OF_ANOTHER }),
+    ],
+  ] as const satisfies readonly (readonly [
+    string,
+    string,
+    () => SendOutcome,
+    (driver: TopologyTestDriver) => Promise<void>,
+  ])[])('%s ends its part, the others go on', async (_, outcome, answer, change) => {
+    const driver = await started();
+    await withSnapshot(driver);
+    await driver.configure('80', {});
+    await driver.configure('81', {});
+    await driver.run(1_000);
+    driver.sinks.script('80', answer);
+    await launch(driver);
+    await change(driver);
+    await driver.run(60_000);
+
+    expect(arrived(driver, '80')).toEqual([]);
+    expect([...arrived(driver, '81')].sort()).toEqual(['UPDATE a1 v1', 'UPDATE a2 v1', 'UPDATE a4 v1']);
+    expect(stored(driver, executionKey('sync-1'))).toMatchObject({
+      status: 'SUCCEEDED',
+      result: { total_failure: 1, replications: { 80: { outcome }, 81: { outcome: 'succeeded' } } },
+    });
+  });
+
+  test('that is detached waits, and goes on when it has caught up; the others are through long before', async () => {
+    const driver = await started();
+    await withSnapshot(driver);
+    await driver.configure('80', {});
+    await driver.configure('81', {});
+    await driver.run(1_000);
+    driver.sinks.script('80', unavailable);
+    driver.produce(activity(5), 1);
+    await launch(driver, { max_operations: 1 });
+    await driver.run(40_000);
+    expect(stored(driver, 'replication/80', STATUS)).toMatchObject({ state: 'DETACHED' });
+    await launch(driver, { max_operations: 100 });
+    await driver.run(10_000);
+    expect(new Set(arrived(driver, '81')).size).toBe(4);
+    expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'RUNNING', held: 'destination' });
+
+    driver.sinks.script('80', undefined);
+    await driver.clock.advance(90_000);
+    expect([...new Set(arrived(driver, '80'))].sort()).toEqual([
+      'UPDATE a1 v1',
+      'UPDATE a2 v1',
+      'UPDATE a4 v1',
+      'UPDATE a5 v1',
+    ]);
+    expect(stored(driver, executionKey('sync-1'))).toMatchObject({
+      status: 'SUCCEEDED',
+      held: null,
+      result: { total_failure: 0 },
+    });
+  });
+
+  test('that rejects a row has it among the dead letters, and everything else', async () => {
+    const driver = await started();
+    await withSnapshot(driver);
+    await driver.configure('80', {});
+    await driver.run(1_000);
+    driver.sinks.script('80', (operations) =>
+      operations.some((text) => text.includes(':a2"')) ? rejected() : null,
+    );
+    await launch(driver);
+
+    expect([...arrived(driver, '80')].sort()).toEqual(['UPDATE a1 v1', 'UPDATE a4 v1']);
+    expect(driver.kafka.log(DEAD_LETTERS)).toHaveLength(1);
+    expect(stored(driver, executionKey('sync-1'))).toMatchObject({
+      status: 'SUCCEEDED',
+      result: { replications: { 80: { documents: { UserActivity: 2 }, rejected: 1 } } },
+    });
+  });
+});
+
+test('live mutations come first: while one waits for its delivery, no row is sent', async () => {
   const driver = await started();
-  await withSnapshot(driver);
+  for (let n = 0; n < 40; n += 1) driver.produce(activity(n), n % 4);
+  await driver.run(2_000);
   await driver.configure('80', {});
-  await driver.configure('81', {});
   await driver.run(1_000);
-  driver.sinks.script('80', unavailable);
+  await launch(driver, { max_operations: 4 });
+  const answer = Promise.withResolvers<SendOutcome>();
+  driver.sinks.script('80', (operations) =>
+    operations.some((text) => text.includes(':a99"')) ? answer.promise : null,
+  );
+  for (const partition of PARTITIONS) driver.produce(activity(99), partition);
+  await driver.run(1_000);
+  await launch(driver, { max_operations: 1_000 });
+
+  expect(arrived(driver, '80')).toHaveLength(4);
+  expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'RUNNING', held: 'live' });
+
+  answer.resolve({ delivered: 1, failure: null });
+  await driver.run(10_000);
+  expect(new Set(arrived(driver, '80')).size).toBe(41);
+  expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', held: null });
+});
+
+test('the rate holds for every replication, and for all tasks together', async () => {
+  const driver = await started({ maxRate: 8 });
+  for (let n = 0; n < 80; n += 1) driver.produce(activity(n), n % 4);
+  await driver.run(2_000);
+  for (const id of ['80', '81']) await driver.configure(id, {});
+  await driver.run(1_000);
   await launch(driver);
-  await driver.configure('80', null);
+  const counts = () => ['80', '81'].map((id) => arrived(driver, id).length);
+  const before = counts();
   await driver.run(5_000);
 
-  expect(arrived(driver, '81')).toHaveLength(3);
+  expect(counts()).toEqual(before.map((count) => count + 40));
+  await driver.run(10_000);
+  expect(counts()).toEqual([80, 80]);
+});
+
+test('rows are as they were stored: merges too, with the `ts` of their mutation', async () => {
+  const driver = await started();
+  driver.produce(activity(1, { ts: 1_500_000_000_001 }));
+  driver.produce(
+    aMutation({ doc_type: 'UserPointParent', ts: 1_500_000_000_002, kept_user_point_id: OTHER_USER }),
+  );
+  await driver.run(2_000);
+  await driver.configure('80', {});
+  await driver.run(1_000);
+  await launch(driver);
+
+  const operations = driver.sinks.received('80').map((text) => JSON.parse(text) as Fields);
+  expect(operations).toMatchObject([
+    { op: 'UPDATE', doc_type: 'UserActivity', ts: 1_500_000_000_001, value: { n: 1, v: 1 } },
+    { op: 'UPDATE', doc_type: 'UserPointParent', ts: 1_500_000_000_002 },
+  ]);
+  expect(JSON.stringify(operations[1]?.value)).toContain(OTHER_USER);
+});
+
+test('two datamarts are synchronized side by side, each with its own documents', async () => {
+  const driver = await started();
+  await withSnapshot(driver);
+  for (const n of [6, 7]) driver.produce(activity(n, { datamart_id: 1700 }), n % 2);
+  await driver.run(2_000);
+  await driver.configure('80', {});
+  await driver.configure('90', { datamart_id: '1700' });
+  await driver.run(1_000);
+  for (const id of ['80', '90']) driver.sinks.script(id, unavailable);
+  await launch(driver);
+  await launch(driver, { datamart_id: '1700' }, 'other');
+  for (const id of ['sync-1', 'other'])
+    expect(stored(driver, executionKey(id))).toMatchObject({ status: 'RUNNING' });
+  for (const id of ['80', '90']) driver.sinks.script(id, undefined);
+  await driver.run(20_000);
+
+  expect([...arrived(driver, '80')].sort()).toEqual(['UPDATE a1 v1', 'UPDATE a2 v1', 'UPDATE a4 v1']);
+  expect([...arrived(driver, '90')].sort()).toEqual(['UPDATE a6 v1', 'UPDATE a7 v1']);
+  for (const id of ['sync-1', 'other'])
+    expect(stored(driver, executionKey(id))).toMatchObject({ status: 'SUCCEEDED' });
+});
+
+describe('a restart of every owner', () => {
+  type Hindrance = (driver: TopologyTestDriver) => void;
+
+  /** What keeps the tasks in each of their phases, and whether their start is durable then. */
+  const PHASES: readonly (readonly [string, boolean, Hindrance])[] = [
+    ['before it knows its start', false, ({ kafka }) => (kafka.readFault = snapshotIsAway)],
+    ['before its start is committed', false, ({ kafka }) => (kafka.commitFault = () => new Error('not now'))],
+    ['while it looks for what is touched and dead', true, hideRows],
+    ['while rows are on their way', true, ({ sinks }) => sinks.script('80', unavailable)],
+    [
+      'before its last report is stored',
+      true,
+      ({ kafka }) => {
+        kafka.produceFault = (topic, records) =>
+          topic === EXECUTIONS.topic && records.some(isLastReport) ? new Error('not now') : null;
+      },
+    ],
+  ];
+
+  /** The snapshot’s bounds are told, nothing of it can be read. */
+  function hideRows({ kafka }: TopologyTestDriver): void {
+    const asked = new Set<number>();
+    kafka.readFault = ({ topic, partition }) => {
+      if (topic !== SNAPSHOT) return null;
+      if (asked.has(partition)) return new Error('the snapshot is away');
+      asked.add(partition);
+      return null;
+    };
+  }
+
+  const snapshotIsAway = ({ topic }: { readonly topic: string }): Error | null =>
+    topic === SNAPSHOT ? new Error('the snapshot is away') : null;
+
+  const isLastReport = ({ key, value }: ProducedRecord): boolean =>
+    /\/\d+$/.test(String(key)) && String(value).includes('"status":"SUCCEEDED"');
+
+  test.each(PHASES)('%s: it comes to the same end', async (_, isStartDurable, hinder) => {
+    const driver = await started();
+    await withSnapshot(driver);
+    await driver.configure('80', {});
+    await driver.run(1_000);
+    hinder(driver);
+    await launch(driver);
+    driver.produce(activity(1, { value: { n: 1, v: 2 } }), 1);
+    driver.produce(deletion(2), 0);
+    await driver.run(3_000);
+    expect(stored(driver, executionKey('sync-1'))).toMatchObject({ status: 'RUNNING' });
+    const { metadata } = driver.kafka.committed(driver.partition(1)) ?? {};
+    expect(parseCommitMetadata(metadata ?? null).s).toHaveLength(isStartDurable ? 1 : 0);
+
+    await driver.kill();
+    const { kafka, clock, sinks } = driver;
+    kafka.readFault = null;
+    kafka.commitFault = null;
+    kafka.produceFault = null;
+    sinks.script('80', undefined);
+    const next = await started({ kafka, clock, sinks });
+    await next.quietTime();
+    await next.run(10_000);
+
+    expect(stored(next, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', completed_tasks: 4 });
+    const last = new Map(arrived(next, '80').map((text) => [text.split(' ')[1], text]));
+    expect(last.get('a2') ?? 'DELETE a2').toBe('DELETE a2');
+    last.delete('a2');
+    expect(Object.fromEntries(last)).toEqual({ a1: 'UPDATE a1 v2', a4: 'UPDATE a4 v1' });
+  });
+
+  test('whose mutations since the start retention has taken: it FAILED, with words', async () => {
+    const driver = await started();
+    await withSnapshot(driver);
+    await driver.configure('80', {});
+    await driver.run(1_000);
+    hideRows(driver);
+    await launch(driver);
+    driver.produce(activity(5), 1);
+    await driver.run(3_000);
+    expect(driver.kafka.committed(driver.partition(1))).toMatchObject({ offset: 4 });
+
+    await driver.kill();
+    const { kafka, clock, sinks } = driver;
+    kafka.readFault = null;
+    kafka.deleteBefore(driver.partition(1), 4);
+    const next = await started({ kafka, clock, sinks });
+    await next.quietTime();
+    await next.run(10_000);
+
+    expect(stored(next, executionKey('sync-1'))).toMatchObject({
+      status: 'FAILED',
+      error: { message: expect.stringContaining('datamart-mutations/1 begins at 4') },
+    });
+  });
+});
+
+test('documents that are more than there is memory for: it FAILED, and says what helps', async () => {
+  const driver = await started({ memoryBytes: 24 * 1024 });
+  for (const n of [1, 2, 3, 4]) {
+    driver.produce(activity(n), n % 4);
+    driver.produce(deletion(n), n % 4);
+  }
+  await driver.run(4_000);
+  await driver.configure('80', {});
+  await driver.run(1_000);
+  await launch(driver);
+
   expect(stored(driver, executionKey('sync-1'))).toMatchObject({
-    status: 'SUCCEEDED',
-    result: { total_failure: 1, replications: { 80: { outcome: 'deleted' }, 81: { outcome: 'succeeded' } } },
+    status: 'FAILED',
+    error: { message: expect.stringContaining('DELIVERY_MEMORY_MB') },
   });
 });
 
