@@ -16,6 +16,8 @@ import {
 const DATAMART_ID = '1649';
 const MAX_SEND = 500;
 const OBSERVE_MS = 2_000;
+/** A replication that was detached again and again keeps a position of its own for five minutes, and follows by it. */
+const LONGEST_STAY_MS = 330_000;
 
 /** Which replications there are, by their ids; all of them want everything, in JSON. */
 export interface CloudsOptions extends DeploymentOptions {
@@ -195,7 +197,7 @@ export class ReplicatedClouds implements AsyncDisposable {
         cause: error,
       });
     }
-    await this.deployment.waitUntilDelivered();
+    await this.deployment.waitUntilDelivered(undefined, LONGEST_STAY_MS);
   }
 
   /**

@@ -54,7 +54,7 @@ test('row 30: a closed port, a port that never answers and a name that nobody kn
     environment: { DELIVERY_DETACH_AFTER_SECONDS: String(DETACH_AFTER_SECONDS) },
   });
   const { deployment, eventHubs } = clouds;
-  const processor = await deployment.startReady();
+  let processor = await deployment.startReady();
   await clouds.send(200);
   await clouds.waitUntilDelivered(processor);
 
@@ -67,6 +67,9 @@ test('row 30: a closed port, a port that never answers and a name that nobody kn
     await deployment.putCredentials(`dead-${id}.txt`, connectionString(namespaces[index] ?? ''));
     await clouds.configure(id, { credentials_uri: `file:dead-${id}.txt` });
   }
+  // One that has served with other credentials goes on with those while the new ones don't work.
+  expect(await processor.stop()).toBe(0);
+  processor = await deployment.startReady();
   const since = Date.now();
   await using traffic = clouds.startTraffic(20, 100);
   const isEveryDeadDetached = async (): Promise<boolean> =>
