@@ -71,9 +71,9 @@ function waitingLine(waitsFor: readonly OldPartition[], nameOf: PartitionsAdoptP
   const names = new Map(
     parked.map((position) => [nameOf(position) ?? 'an unknown replication', position.kind]),
   );
-  const isListed = waitsFor.some((old) => old.parked === null);
+  const isUntold = waitsFor.some((old) => old.parked === null);
   const who = [...names].map(([name, kind]) => `${name} (${kind})`);
-  if (isListed) who.push('more than fit into a commit');
+  if (isUntold) who.push('replications that a commit does not name');
   const shown = who.length > 5 ? [...who.slice(0, 5), `${who.length - 5} more`] : who;
   return (
     `waiting for ${waitsFor.length} old partitions: ${lag} records to commit` +

@@ -43,6 +43,8 @@ export interface KafkaOptions {
   readonly dataDirectory?: string | undefined;
   /** Broker properties that win over the development defaults. */
   readonly properties?: Readonly<Record<string, string | number | boolean>> | undefined;
+  /** Of `newClusterId`, for brokers that form one cluster by their properties. Default: one of its own. */
+  readonly clusterId?: string | undefined;
   /** Hears of the one slow step, the first download. Default: a line on standard error. */
   readonly onProgress?: ((line: string) => void) | undefined;
   /** Aborts the start; a broker that runs is stopped by `stop`. */
@@ -88,7 +90,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<EmbeddedKa
     onProgress: options.onProgress ?? printLine,
   });
   const directory = await openDataDirectory(options.dataDirectory);
-  const plan = { java, jars, directory, environment, signal, properties: options.properties ?? {} };
+  const { properties = {}, clusterId = newClusterId() } = options;
+  const plan = { java, jars, directory, environment, signal, properties, clusterId };
   try {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -111,6 +114,7 @@ interface LaunchPlan {
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal | undefined;
   readonly properties: Readonly<Record<string, string | number | boolean>>;
+  readonly clusterId: string;
 }
 
 async function launch(plan: LaunchPlan, wantedPort: number | undefined): Promise<EmbeddedKafka> {
@@ -140,7 +144,7 @@ async function format(plan: LaunchPlan): Promise<void> {
   const tool = await runJava(
     plan,
     ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'],
-    ['kafka.tools.StorageTool', 'format', '--cluster-id', newClusterId(), '--config', directory.properties],
+    ['kafka.tools.StorageTool', 'format', '--cluster-id', plan.clusterId, '--config', directory.properties],
   );
   const { code } = await tool.exited;
   plan.signal?.throwIfAborted();
@@ -153,7 +157,7 @@ async function format(plan: LaunchPlan): Promise<void> {
 }
 
 /** Kafka's form of a UUID. One that began with a hyphen would be taken for an option. */
-function newClusterId(): string {
+export function newClusterId(): string {
   return randomBytes(16).toString('base64url').replace(/^-/, 'A');
 }
 

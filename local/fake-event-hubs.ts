@@ -34,6 +34,8 @@ export interface EventHubsFaults {
   denyTokens(count: number, status: 401 | 404, description?: string): void;
   /** Never answers the next put-token requests, so that no link opens. */
   hangTokens(count: number): void;
+  /** Refuses tokens that have expired by this machine's clock, as the service does by its own, until `clear`. */
+  refuseExpiredTokens(): void;
   /** Refuses sender links to hubs with this condition; null ends it. */
   refuseLinks(condition: string | null, description?: string): void;
   /** Rejects every send but each `acceptEvery`-th with this AMQP condition, until `clear`. */
@@ -101,9 +103,14 @@ interface TokenAnswer {
   readonly description: string;
 }
 
+const ACCEPTED_TOKEN: TokenAnswer = { status: 202, description: 'Accepted' };
+const EXPIRED_TOKEN: TokenAnswer = { status: 401, description: 'ExpiredToken: The token is expired.' };
+
 interface PutTokenRequest {
   readonly reply_to: string;
   readonly message_id: string;
+  /** A shared access signature. */
+  readonly body: unknown;
 }
 
 interface StoredBatch {
@@ -150,6 +157,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   #connectionsMade = 0;
   #sendFaults: Countdown<SendFault>[] = [];
   #tokenFaults: Countdown<TokenAnswer | 'hang'>[] = [];
+  #refusesExpired = false;
   #mostRejected: { readonly acceptEvery: number; readonly error: AmqpError } | null = null;
   #isRejected: ((body: Buffer) => boolean) | null = null;
   #linkRefusal: AmqpError | null = null;
@@ -267,6 +275,10 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
     this.#tokenFaults.push({ fault: 'hang', left: count });
   }
 
+  refuseExpiredTokens(): void {
+    this.#refusesExpired = true;
+  }
+
   refuseLinks(condition: string | null, description = condition ?? ''): void {
     this.#linkRefusal = condition === null ? null : { condition, description };
   }
@@ -299,6 +311,7 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   clear(): void {
     this.#sendFaults = [];
     this.#tokenFaults = [];
+    this.#refusesExpired = false;
     this.#mostRejected = null;
     this.#isRejected = null;
     this.#linkRefusal = null;
@@ -338,9 +351,11 @@ class FakeNamespace implements FakeEventHubs, EventHubsFaults {
   }
 
   #answerPutToken(connection: Connection, request: Message): void {
-    const { reply_to: replyTo, message_id: correlation } = request as unknown as PutTokenRequest;
-    const answer = takeFault(this.#tokenFaults) ?? { status: 202, description: 'Accepted' };
-    if (answer === 'hang') return;
+    const { reply_to: replyTo, message_id: correlation, body } = request as unknown as PutTokenRequest;
+    const fault = takeFault(this.#tokenFaults);
+    if (fault === 'hang') return;
+    const isExpired = this.#refusesExpired && expiryOf(body) <= Date.now();
+    const answer = fault ?? (isExpired ? EXPIRED_TOKEN : ACCEPTED_TOKEN);
     this.#repliers
       .get(connection)
       ?.get(replyTo)
@@ -413,6 +428,11 @@ function reject(delivery: Delivery, error: AmqpError): void {
 /** Of two answers in one turn rhea 3.0.5 sends the first one's outcome for both (session.js, write_dispositions). */
 function answerAlone(answer: () => void): void {
   setImmediate(answer);
+}
+
+/** When a shared access signature expires, in ms since 1970. */
+function expiryOf(token: unknown): number {
+  return Number(/[ &]se=(\d+)/.exec(String(token))?.[1]) * 1_000;
 }
 
 function takeFault<T>(faults: Countdown<T>[]): T | null {

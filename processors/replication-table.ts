@@ -190,6 +190,14 @@ export class ReplicationTable {
     return this.#byId.values();
   }
 
+  /**
+   * Whether every replication is known whose record was read: false while a record is refused that no accepted one stands
+   * behind, which others may take, such as one of a kind of destination that is off here.
+   */
+  get isComplete(): boolean {
+    return this.#judgements.values().every(({ accepted, refused }) => accepted !== null || refused === null);
+  }
+
   get size(): number {
     return this.#byId.size;
   }

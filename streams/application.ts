@@ -109,6 +109,8 @@ export interface ApplicationOptions {
     /** Operations a second and replication, for the whole group; null: as fast as it goes. */
     readonly maxRate: number | null;
   };
+  /** Own positions that make a commit's metadata longer than this are stored apart. Default: what every broker takes. */
+  readonly maxMetadataLength?: number;
   readonly kafka: KafkaPort;
   readonly table: ReplicationTable;
   /** Of the sealed credentials, still empty. */
@@ -253,6 +255,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       instance: options.instance,
       snapshotTopics: () => this.#snapshotTopics(),
       syncWindowMs: options.initialSync.windowMs,
+      maxMetadataLength: options.maxMetadataLength,
       metrics,
       clock,
       random,

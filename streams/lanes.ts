@@ -247,6 +247,11 @@ export class Lanes {
     this.#unknown = positions;
   }
 
+  /** No position is carried over any more: their replications are gone. */
+  dropCarried(): void {
+    this.#unknown = [];
+  }
+
   /** Takes the position that was carried for a replication the table didn't know. */
   takeCarried(config: ReplicationConfig): OwnPosition | null {
     if (this.#unknown.length === 0) return null;

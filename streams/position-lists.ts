@@ -25,12 +25,15 @@ interface StoredList {
  */
 export class PositionLists {
   readonly #writer: TableWriter;
+  readonly #maxLength: number;
   readonly #stored = new Map<string, StoredList>();
   /** By task: the number of its newest list, and whether the commit that names it was acknowledged. */
   readonly #newest = new Map<string, { readonly n: number; isAcknowledged: boolean }>();
 
-  constructor(writer: TableWriter) {
+  /** Metadata of more than `maxLength` characters name a list. */
+  constructor(writer: TableWriter, maxLength = MAX_METADATA_LENGTH) {
     this.#writer = writer;
+    this.#maxLength = maxLength;
   }
 
   /** Applies a record of the status topic; returns false when it is none of these. */
@@ -49,7 +52,7 @@ export class PositionLists {
     metadata: Omit<CommitToEncode, 'task' | 'list'>,
   ): Promise<string> {
     const text = encodeCommitMetadata({ ...metadata, task, list: null });
-    if (text.length <= MAX_METADATA_LENGTH) return text;
+    if (text.length <= this.#maxLength) return text;
     const newest = this.#newest.get(task);
     const n = !newest ? 0 : newest.isAcknowledged ? newest.n + 1 : newest.n;
     this.#newest.set(task, { n, isAcknowledged: false });

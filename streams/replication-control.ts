@@ -51,6 +51,8 @@ export interface ReplicationControlOptions {
   readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
   /** How long a succeeded initial synchronization blocks the next one, in ms; 0 for not at all. */
   readonly syncWindowMs: number;
+  /** As in `ApplicationOptions`. */
+  readonly maxMetadataLength: number | undefined;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -176,7 +178,7 @@ export class ReplicationControl {
       isCoordinator: options.isCoordinator,
       caughtUp: () => this.#tables.caughtUp(signal),
     });
-    this.lists = new PositionLists(writer);
+    this.lists = new PositionLists(writer, options.maxMetadataLength);
     this.pins = new PartitionPins(writer);
     this.#reports = new PartitionReports({
       status,

@@ -49,6 +49,11 @@ export interface TaskAssignmentOptions {
   readonly onClaimed: () => void;
 }
 
+interface Assignment {
+  readonly partitions: readonly TopicPartition[];
+  readonly generation: Generation;
+}
+
 /**
  * Which partitions this instance owns, and the task of each: follows the group, claims what is assigned, closes what is
  * lost, and hands batches to their tasks.
@@ -59,9 +64,8 @@ export class TaskAssignment implements GroupListener {
   #generation: Generation | null = null;
   /** From the end of a claim until the next join: only then the commits say what the tasks know. */
   #isClaimed = false;
-  /** Grows with every assignment: a claim of an earlier one is abandoned. */
-  #assignment = 0;
-  #assigned: readonly TopicPartition[] = [];
+  /** What may be claimed; null once its membership ends. A claim of any other one is abandoned. */
+  #assignment: Assignment | null = null;
   #held: readonly TopicPartition[] = [];
   /** Topics that were made anew under a task: Kafka has dropped the group's offsets then, and nothing may be skipped. */
   readonly #madeAnew = new Set<string>();
@@ -107,7 +111,7 @@ export class TaskAssignment implements GroupListener {
   /** Quiet time (PROTOCOL A3): waits until no attempt is in flight, and says so in a commit for the next owners. */
   async beforeRejoin(): Promise<void> {
     this.#options.lease.suspend();
-    this.#assignment += 1;
+    this.#assignment = null;
     if (!this.#isClaimed || this.#tasks.size === 0) return;
     await this.untilQuiet(ATTEMPT_DEADLINE_MS);
     const never = new AbortController().signal;
@@ -130,17 +134,15 @@ export class TaskAssignment implements GroupListener {
   onAssigned(partitions: readonly TopicPartition[], generation: Generation): void {
     // Not every one is announced by `onRebalancing`.
     if (this.#generation) this.#options.metrics.rebalances.add(1);
-    this.#assignment += 1;
     this.#generation = generation;
     this.#isClaimed = false;
-    this.#assigned = partitions;
     const owned = new Set(partitions.map(keyOf));
     for (const [key, task] of this.#tasks) {
       if (owned.has(key)) continue;
       task.close();
       this.#tasks.delete(key);
     }
-    void this.#claim(partitions, generation, this.#assignment);
+    this.#claim({ partitions, generation });
   }
 
   onBatch(batch: ConsumedBatch): void {
@@ -164,13 +166,13 @@ export class TaskAssignment implements GroupListener {
 
   /** Fetches nothing more and takes up nothing more; the tasks go on delivering. */
   pause(): void {
-    this.#assignment += 1;
+    this.#assignment = null;
     for (const task of this.#tasks.values()) this.#options.consumer.pause(task.scope);
   }
 
   /** A claim that is under way is of a membership that has ended. */
   abandonClaim(): void {
-    this.#assignment += 1;
+    this.#assignment = null;
   }
 
   /** Closes every task. */
@@ -179,26 +181,26 @@ export class TaskAssignment implements GroupListener {
     this.#tasks.clear();
   }
 
+  /** Nothing while the membership ends: what is assigned next is claimed as it is then. */
   #claimAgain(): void {
-    if (!this.#generation) return;
-    this.#assignment += 1;
-    void this.#claim(this.#assigned, this.#generation, this.#assignment);
+    if (this.#assignment) this.#claim({ ...this.#assignment });
+  }
+
+  #claim(assignment: Assignment): void {
+    this.#assignment = assignment;
+    void this.#claimUntilDone(assignment);
   }
 
   /**
    * Claim by commit (PROTOCOL A2): reads the commit of every assigned partition; a task that this instance already has
    * goes on only if the commit is its own; a new one commits what it read under its own id before it does anything.
    */
-  async #claim(
-    partitions: readonly TopicPartition[],
-    generation: Generation,
-    assignment: number,
-  ): Promise<void> {
+  async #claimUntilDone(assignment: Assignment): Promise<void> {
     const { clock, random, logger } = this.#options;
     const isCurrent = (): boolean => this.#assignment === assignment && !this.#options.signal.aborted;
     for (let attempt = 0; isCurrent(); attempt += 1) {
       try {
-        await this.#tryClaim(partitions, generation, isCurrent);
+        await this.#tryClaim(assignment, isCurrent);
         return;
       } catch (error) {
         logger[attempt % 10 === 3 ? 'warn' : 'debug'](
@@ -210,11 +212,7 @@ export class TaskAssignment implements GroupListener {
     }
   }
 
-  async #tryClaim(
-    assigned: readonly TopicPartition[],
-    generation: Generation,
-    isCurrent: () => boolean,
-  ): Promise<void> {
+  async #tryClaim({ partitions: assigned, generation }: Assignment, isCurrent: () => boolean): Promise<void> {
     const { startFrom, logger, metrics, isHeld } = this.#options;
     const partitions = assigned.filter((at) => !isHeld(at));
     const committed = partitions.length === 0 ? [] : await this.#options.consumer.committed(partitions);

@@ -225,6 +225,8 @@ export class TaskReplications implements LaneOwner, CatchUpOwner {
       // Where it ended isn't reported: before this task began.
       if (report && report.lostOffsets > 0) this.#lost.set(config.id, { count: report.lostOffsets, to: 0 });
     }
+    // The table was read to its end after the commit: what it doesn't know was deleted, or made anew, while nobody ran.
+    if (table.isComplete) this.#lanes.dropCarried();
     void this.#dateBacklogs(positions);
   }
 

@@ -95,9 +95,8 @@ export class RowReader {
   #reading = new Map<string, SyncPart>();
   #queues: readonly (RowQueue | null)[] = [];
   #lastRead: ConsumedBatch | null = null;
-  /** The row that the budget didn't suffice for, how many parts stand there, and how many of them want it. */
-  #unaffordable: { readonly offset: number; readonly parts: number; readonly operations: number } | null =
-    null;
+  /** Operations that the next row makes, if it was the budget that it had to wait for. */
+  #nextOperations = 1;
 
   constructor(context: RowReaderContext, at: TopicPartition, options: RowReaderOptions) {
     this.#context = context;
@@ -120,17 +119,13 @@ export class RowReader {
    */
   async advance(parts: readonly SyncPart[], end: number, signal: AbortSignal): Promise<boolean> {
     const group = this.#nextGroup(parts, end);
-    if (!group || this.#options.isShortOfMemory() || this.#options.budget() <= 0) return false;
+    if (!group || this.#options.isShortOfMemory() || this.isOutOfBudget(parts.length)) return false;
     return this.#context.slots.run(() => this.#feed(group, signal));
   }
 
-  /** How many operations the budget must allow for these parts to go on: a row is sent to all that stand at it, or to none. */
-  neededBudget(parts: readonly SyncPart[]): number {
-    if (!this.#unaffordable) return 1;
-    const { offset, parts: count, operations } = this.#unaffordable;
-    const offsets = parts.flatMap(({ queue }) => queue?.fedTo ?? []);
-    const isNext = Math.min(...offsets) === offset && offsets.filter((at) => at === offset).length === count;
-    return isNext ? operations : 1;
+  /** Whether the budget is too small for the next row, which goes to all of so many parts that want it, or waits. */
+  isOutOfBudget(parts: number): boolean {
+    return this.#options.budget() < Math.min(this.#nextOperations, parts);
   }
 
   close(): void {
@@ -225,7 +220,6 @@ export class RowReader {
     const end = Math.min(batch.nextOffset, group.to);
     const arrival = this.#context.clock.monotonic();
     let budget = this.#options.budget();
-    this.#unaffordable = null;
     for (const record of batch.records) {
       if (record.offset < group.from) continue;
       if (record.offset >= end) break;
@@ -240,10 +234,8 @@ export class RowReader {
       }
       const operations = this.#operationsOf(row, parts, arrival);
       if (operations === null) return record.offset;
-      if (operations > budget) {
-        this.#unaffordable = { offset: record.offset, parts: parts.length, operations };
-        return record.offset;
-      }
+      this.#nextOperations = operations > budget ? operations : 1;
+      if (operations > budget) return record.offset;
       budget -= operations;
       for (const part of parts) if (this.#wants(part, row)) part.rate.take();
       row.fanOut.append(row.mutation, row.plan, this.#origin.of(record, verdict, arrival));

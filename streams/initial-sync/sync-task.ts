@@ -325,8 +325,8 @@ export class SyncTask implements SyncPartOwner {
     const now = this.#context.clock.monotonic();
     const lanes = open.flatMap(({ queue }) => queue?.lane ?? []);
     if (lanes.length === 0) return 'destination';
-    const isIdle = open.every(({ queue }) => (queue?.pending ?? 0) === 0);
-    if (isIdle && this.#budget < this.#rows.neededBudget(open)) return 'budget';
+    if (this.#rows.isOutOfBudget(open.length) && open.every(({ queue }) => (queue?.pending ?? 0) === 0))
+      return 'budget';
     const isWaiting = lanes.some(({ waitingSinceMs: since }) => since !== null && now - since > LIVE_WAIT_MS);
     if (isWaiting || this.#owner.lag > LIVE_LAG_RECORDS) return 'live';
     const isDown = lanes.every(({ destination }) => destination.admission.failures > 0);

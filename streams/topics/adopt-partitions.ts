@@ -24,7 +24,10 @@ export interface OldPartition {
   readonly partition: number;
   /** Records between the group's commit and that end. */
   readonly lag: number;
-  /** Replications with a position of their own before that end; null: the commit names a list, which isn't read here. */
+  /**
+   * Replications with a position of their own before that end; null: the commit doesn't tell, since it names a list, which
+   * isn't read here, or has lost what travelled with its offset.
+   */
   readonly parked: readonly OwnPosition[] | null;
 }
 
@@ -161,7 +164,8 @@ function oldPartition(
   end: number,
 ): OldPartition | null {
   const lag = Math.max(0, end - (commit?.offset ?? start));
-  const { x, list } = parseCommitMetadata(commit?.metadata ?? null);
-  const parked = list === null ? x.filter(({ position }) => position < end) : null;
+  const { x, list, isReadable } = parseCommitMetadata(commit?.metadata ?? null);
+  const isTold = list === null && (isReadable || commit === null);
+  const parked = isTold ? x.filter(({ position }) => position < end) : null;
   return lag === 0 && parked?.length === 0 ? null : { partition, lag, parked };
 }

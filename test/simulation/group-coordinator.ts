@@ -35,11 +35,12 @@ export interface StoredCommit {
 export class GroupCoordinator {
   readonly commits = new Map<string, StoredCommit>();
   /** Told of every commit that was accepted. */
-  onCommit: (memberId: string, offsets: readonly OffsetToCommit[]) => void = () => undefined;
+  onCommit: (memberId: string, generationId: number, offsets: readonly OffsetToCommit[]) => void = () =>
+    undefined;
   onGeneration: (generationId: number, members: number) => void = () => undefined;
   readonly #scheduler: Scheduler;
   readonly #chance: Chance;
-  readonly #partitions: readonly TopicPartition[];
+  readonly #partitions: TopicPartition[];
   readonly #members = new Map<string, Member>();
   #generationId = 0;
   #state: 'empty' | 'preparing' | 'stable' = 'empty';
@@ -48,16 +49,22 @@ export class GroupCoordinator {
   constructor(scheduler: Scheduler, chance: Chance, partitions: readonly TopicPartition[]) {
     this.#scheduler = scheduler;
     this.#chance = chance;
-    this.#partitions = partitions;
+    this.#partitions = [...partitions];
   }
 
-  get generationId(): number {
-    return this.#generationId;
+  /** Of the topic that the group is subscribed to. */
+  get partitions(): readonly TopicPartition[] {
+    return this.#partitions;
   }
 
-  /** Stable since a while ago is for the caller to know; this is now. */
-  get isStable(): boolean {
-    return this.#state === 'stable';
+  /** The topic has another partition. The next generation has it assigned. */
+  addPartition(at: TopicPartition): void {
+    this.#partitions.push(at);
+  }
+
+  /** A member's client has looked at its topics: the group is balanced anew. */
+  rebalance(): void {
+    if (this.#members.size > 0) this.#prepare();
   }
 
   join(memberId: string, answer: (generationId: number) => void): void {
@@ -88,7 +95,7 @@ export class GroupCoordinator {
     for (const { topic, partition, offset, metadata } of offsets) {
       this.commits.set(`${topic}/${partition}`, { offset, metadata });
     }
-    this.onCommit(memberId, offsets);
+    this.onCommit(memberId, generationId, offsets);
   }
 
   leave(memberId: string): void {

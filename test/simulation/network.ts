@@ -10,6 +10,8 @@ export interface NetworkFaults {
   lostAnswers: number;
   /** The request arrives seconds late, also after its sender's death. */
   slow: number;
+  /** The coordinator takes seconds to say what is committed, as when it has just become one. */
+  slowClaims: number;
 }
 
 /** What the coordinator of the group answers. */
@@ -29,13 +31,15 @@ export type Serve<T> = (answer: (value: T) => void, fail: (error: Error) => void
 
 /** Between processes and Kafka: delays, loses and delivers late what they say to each other. */
 export class Network {
-  readonly faults: NetworkFaults = { lostRequests: 0, lostAnswers: 0, slow: 0 };
+  readonly faults: NetworkFaults = { lostRequests: 0, lostAnswers: 0, slow: 0, slowClaims: 0 };
   /** Told of each call's way; may kill the process. */
   onPhase: (process: SimulatedProcess, name: string, phase: Phase) => void = () => undefined;
   readonly #scheduler: Scheduler;
   readonly #chance: Chance;
   readonly #cutOff = new Map<SimulatedProcess, number>();
   readonly #withoutCoordinator = new Map<SimulatedProcess, number>();
+  /** By process: the topic that it can't read, and until when. */
+  readonly #withoutTopic = new Map<SimulatedProcess, { readonly topic: string; readonly untilMs: number }>();
 
   constructor(scheduler: Scheduler, chance: Chance) {
     this.#scheduler = scheduler;
@@ -52,10 +56,16 @@ export class Network {
     this.#withoutCoordinator.set(process, this.#scheduler.now + forMs);
   }
 
+  /** The process reaches Kafka, but not the leader of this topic. */
+  cutOffTopic(process: SimulatedProcess, topic: string, forMs: number): void {
+    this.#withoutTopic.set(process, { topic, untilMs: this.#scheduler.now + forMs });
+  }
+
   healAll(): void {
     this.#cutOff.clear();
+    this.#withoutTopic.clear();
     this.#withoutCoordinator.clear();
-    Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0 });
+    Object.assign(this.faults, { lostRequests: 0, lostAnswers: 0, slow: 0, slowClaims: 0 });
   }
 
   call<T>(process: SimulatedProcess, name: string, serve: Serve<T>): Promise<T> {
@@ -65,8 +75,13 @@ export class Network {
     const scheduler = this.#scheduler;
     const chance = this.#chance;
     const isCutOff = (): boolean => {
-      const until = GROUP_CALLS.has(name) ? (this.#withoutCoordinator.get(process) ?? 0) : 0;
-      return Math.max(until, this.#cutOff.get(process) ?? 0) > scheduler.now;
+      const withoutTopic = this.#withoutTopic.get(process);
+      const until = Math.max(
+        this.#cutOff.get(process) ?? 0,
+        GROUP_CALLS.has(name) ? (this.#withoutCoordinator.get(process) ?? 0) : 0,
+        withoutTopic && name === `read ${withoutTopic.topic}` ? withoutTopic.untilMs : 0,
+      );
+      return until > scheduler.now;
     };
     const end = (delayMs: number, settle: () => void): void => {
       scheduler.at(delayMs, () => {
@@ -91,7 +106,8 @@ export class Network {
       breakOff();
       return promise;
     }
-    const delay = chance.is(this.faults.slow) ? chance.between(500, 8_000) : chance.mostlyLow(1, 20);
+    const slow = name === 'committed' ? Math.max(this.faults.slow, this.faults.slowClaims) : this.faults.slow;
+    const delay = chance.is(slow) ? chance.between(500, 8_000) : chance.mostlyLow(1, 20);
     scheduler.at(delay, () => {
       if (call.isCut) return;
       this.onPhase(process, name, 'served');

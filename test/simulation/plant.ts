@@ -36,8 +36,11 @@ export async function runSimulation(args: readonly string[], root = ROOT): Promi
   return promise;
 }
 
-/** Runs the simulation over a copy of the sources that has the bug, until it is found. */
-export async function findPlanted({ name, edits }: PlantedBug): Promise<SimulationSummary> {
+/** Runs the simulation over a copy of the sources that has the bug, until it is found: at most `SEEDS_PER_BUG` seeds. */
+export async function findPlanted({ name, edits, seed }: PlantedBug): Promise<SimulationSummary> {
   using sources = new PlantedSources(name, COPIED, edits);
-  return await runSimulation(['--seeds', String(SEEDS_PER_BUG)], sources.directory);
+  const { directory } = sources;
+  const known = seed === undefined ? null : await runSimulation(['--seed', String(seed)], directory);
+  if (known && known.failures.length > 0) return known;
+  return await runSimulation(['--seeds', String(SEEDS_PER_BUG)], directory);
 }

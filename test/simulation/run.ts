@@ -6,6 +6,7 @@ const USAGE = `npm run simulate -- [options]
 
   --seeds <n>       how many seeds (1000)
   --seconds <n>     ends after so many seconds, however many seeds that were
+  --least <n>       with --seconds: not before so many seeds, however long they take (0)
   --from <seed>     the first seed (0)
   --seed <seed>     this one only
   --trace           with --seed: prints everything that happens
@@ -20,6 +21,7 @@ const { values, positionals } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     seconds: { type: 'string' },
+    least: { type: 'string', default: '0' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     trace: { type: 'boolean', default: false },
@@ -60,7 +62,8 @@ async function main(): Promise<void> {
   let steps = 0;
   let simulatedMs = 0;
   let shownMs = startedMs;
-  for (let seed = from; seed < from + seeds && performance.now() < untilMs; seed += 1) {
+  const least = Number(values.least);
+  for (let seed = from; seed < from + seeds && (ran < least || performance.now() < untilMs); seed += 1) {
     const result = await simulate({ seed, onTrace: values.trace ? print : null });
     ran += 1;
     steps += result.steps;

@@ -11,6 +11,7 @@ import type {
 } from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
 import { GroupError } from './group-coordinator.ts';
+import type { MembershipObserver } from './memberships.ts';
 import type { Network } from './network.ts';
 import type { SimulatedKafka } from './simulated-kafka.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
@@ -30,6 +31,7 @@ export interface SimulatedConsumerOptions {
   readonly kafka: SimulatedKafka;
   readonly network: Network;
   readonly chance: Chance;
+  readonly memberships: MembershipObserver;
   readonly newMemberId: () => string;
 }
 
@@ -43,6 +45,7 @@ export class SimulatedConsumer implements GroupConsumer {
   readonly #kafka: SimulatedKafka;
   readonly #network: Network;
   readonly #chance: Chance;
+  readonly #memberships: MembershipObserver;
   readonly #never = new AbortController().signal;
   readonly #positions = new Map<string, Position>();
   readonly #newMemberId: () => string;
@@ -54,11 +57,12 @@ export class SimulatedConsumer implements GroupConsumer {
   #listener: GroupListener | null = null;
   #assignments = 0;
 
-  constructor({ process, kafka, network, chance, newMemberId }: SimulatedConsumerOptions) {
+  constructor({ process, kafka, network, chance, memberships, newMemberId }: SimulatedConsumerOptions) {
     this.#process = process;
     this.#kafka = kafka;
     this.#network = network;
     this.#chance = chance;
+    this.#memberships = memberships;
     this.#newMemberId = newMemberId;
     this.#memberId = newMemberId();
   }
@@ -77,7 +81,9 @@ export class SimulatedConsumer implements GroupConsumer {
     this.#hasCrashed = true;
     await listener.beforeRejoin();
     await this.#leave();
-    await sleep(this.#process, this.#chance.mostlyLow(0, 5_000), this.#never);
+    // The end of its connections may have to wait for a broker that doesn't answer.
+    const [least, most] = this.#chance.is(0.2) ? [5_000, 15_000] : [0, 5_000];
+    await sleep(this.#process, this.#chance.mostlyLow(least, most), this.#never);
     if (!this.#isStopped) {
       const isTransient = this.#chance.is(0.5);
       listener.onCrash({ error: new Error('it crashed'), isHopeless: false, isTransient });
@@ -101,14 +107,26 @@ export class SimulatedConsumer implements GroupConsumer {
     if (position) position.isPaused = false;
   }
 
-  committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
-    return this.#network.call(this.#process, 'committed', (answer) => {
-      answer(partitions.map((at) => this.#kafka.committed(at)));
-    });
+  async committed(partitions: readonly TopicPartition[]): Promise<readonly CommittedOffset[]> {
+    const assignment = this.#assignments;
+    const generationId = this.#generationId;
+    const commits = await this.#network.call<readonly CommittedOffset[]>(
+      this.#process,
+      'committed',
+      (answer) => {
+        answer(partitions.map((at) => this.#kafka.committed(at)));
+      },
+    );
+    if (assignment === this.#assignments && !this.#isJoining && !this.#isOver) {
+      const numbers = partitions.map(({ partition }) => partition);
+      this.#memberships.onCommitsRead(this.#process.name, generationId, numbers);
+    }
+    return commits;
   }
 
-  commit(offsets: readonly OffsetToCommit[], { memberId, generationId }: Generation): Promise<void> {
-    return this.#network.call(this.#process, 'commit', (answer, fail) => {
+  async commit(offsets: readonly OffsetToCommit[], { memberId, generationId }: Generation): Promise<void> {
+    const onProven = this.#memberships.onAsked(this.#process.name);
+    await this.#network.call<void>(this.#process, 'commit', (answer, fail) => {
       try {
         this.#kafka.coordinator.commit(memberId, generationId, offsets);
         answer(undefined);
@@ -116,6 +134,7 @@ export class SimulatedConsumer implements GroupConsumer {
         fail(error as Error);
       }
     });
+    onProven();
   }
 
   async stop(): Promise<void> {
@@ -129,6 +148,7 @@ export class SimulatedConsumer implements GroupConsumer {
   }
 
   #leave(): Promise<void> {
+    this.#memberships.onRejoining(this.#process.name);
     return this.#network
       .call<void>(this.#process, 'leave', (answer) => {
         this.#kafka.coordinator.leave(this.#memberId);
@@ -143,10 +163,12 @@ export class SimulatedConsumer implements GroupConsumer {
     if (!this.#isOver) await listener.beforeRejoin();
     while (!this.#isOver) {
       try {
+        this.#memberships.onRejoining(this.#process.name);
         const generationId = await this.#network.call<number>(this.#process, 'join', (answer) => {
           this.#kafka.coordinator.join(this.#memberId, answer);
         });
         const sentAt = this.#instant();
+        const onProven = this.#memberships.onAsked(this.#process.name);
         const partitions = await this.#request('sync', () =>
           this.#kafka.coordinator.sync(this.#memberId, generationId),
         );
@@ -155,6 +177,7 @@ export class SimulatedConsumer implements GroupConsumer {
         this.#assignments += 1;
         this.#positions.clear();
         for (const at of partitions) this.#positions.set(keyOf(at), { at, offset: 0, isPaused: true });
+        onProven();
         listener.onProven(sentAt);
         this.#isJoining = false;
         listener.onAssigned(partitions, { generationId, memberId: this.#memberId });
@@ -171,10 +194,12 @@ export class SimulatedConsumer implements GroupConsumer {
       await sleep(this.#process, HEARTBEAT_MS, this.#never);
       if (this.#isOver) return;
       const sentAt = this.#instant();
+      const onProven = this.#memberships.onAsked(this.#process.name);
       try {
         await this.#request('heartbeat', () => {
           this.#kafka.coordinator.heartbeat(this.#memberId, this.#generationId);
         });
+        onProven();
         if (!this.#isOver) listener.onProven(sentAt);
       } catch (error) {
         if (!(error instanceof GroupError)) continue;

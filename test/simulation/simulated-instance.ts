@@ -3,6 +3,7 @@ import { ReplicationTable } from '../../processors/replication-table.ts';
 import { AvroOperationEncoder } from '../../schemas/operation-encoder-avro.ts';
 import { JsonOperationEncoder } from '../../schemas/operation-encoder-json.ts';
 import { RecordDecoder } from '../../schemas/record-decoder.ts';
+import type { CredentialsResolver } from '../../sinks/credentials.ts';
 import { SinkRegistry } from '../../sinks/registry.ts';
 import type { SinkAdapter } from '../../sinks/sink.ts';
 import { ReplicationApplication } from '../../streams/application.ts';
@@ -31,6 +32,10 @@ export interface InstanceOptions {
   readonly port: KafkaPort;
   readonly adapter: SinkAdapter<{ target: string }>;
   readonly scenario: Scenario;
+  /** How many partitions the mutation topic has now. */
+  readonly partitions: () => number;
+  /** Opens the sealed credentials that the instance has read. */
+  readonly resolver: (sealed: CredentialsTable) => CredentialsResolver;
   readonly random: () => number;
   readonly onLog: (level: string, message: string, fields: object) => void;
 }
@@ -40,12 +45,13 @@ export class SimulatedInstance {
   readonly process: SimulatedProcess;
   readonly application: ReplicationApplication;
   readonly table: ReplicationTable;
+  readonly credentials = new CredentialsTable();
   readonly #metrics = new EngineMetrics();
   isStopping = false;
   /** It has owned something: from then on it may dispatch by what its table says. */
   hasRun = false;
 
-  constructor({ process, port, adapter, scenario, random, onLog }: InstanceOptions) {
+  constructor({ process, port, adapter, scenario, partitions, resolver, random, onLog }: InstanceOptions) {
     this.process = process;
     this.table = makeTable(adapter);
     const schemas = {
@@ -76,19 +82,18 @@ export class SimulatedInstance {
       },
       startFrom: 'earliest',
       snapshot: { topics: new Map([[MUTATIONS, SNAPSHOT]]), isKept: scenario.hasSnapshot },
-      initialSync: { windowMs: 0, maxRate: null },
+      initialSync: { windowMs: 0, maxRate: scenario.maxSyncRate },
+      maxMetadataLength: scenario.maxMetadataLength,
       kafka: port,
       table: this.table,
       decoder: new RecordDecoder(schemas),
       encoders: { 1: new JsonOperationEncoder(), 2: new AvroOperationEncoder() },
       schemas,
       sinks: new SinkRegistry([adapter]),
-      sealedCredentials: new CredentialsTable(),
-      credentials: { resolve: () => Promise.reject(new Error('there are no credentials here')) },
-      checkTopics: () =>
-        Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, scenario.partitions]]) }),
-      partitionCounts: (topics) =>
-        Promise.resolve(new Map(topics.map((topic) => [topic, scenario.partitions]))),
+      sealedCredentials: this.credentials,
+      credentials: resolver(this.credentials),
+      checkTopics: () => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, partitions()]]) }),
+      partitionCounts: (topics) => Promise.resolve(new Map(topics.map((topic) => [topic, partitions()]))),
       metrics: this.#metrics,
       clock: process,
       random,

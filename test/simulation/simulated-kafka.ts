@@ -19,6 +19,8 @@ export interface KafkaOptions {
 
 interface Log {
   readonly records: Omit<ConsumedRecord, 'offset'>[];
+  /** Offsets that compaction took. */
+  readonly compacted: Set<number>;
   /** Retention took what is below. */
   start: number;
   /** Fetches that wait for something to come. */
@@ -42,7 +44,13 @@ export class SimulatedKafka {
 
   append(at: TopicPartition, record: ProducedRecord): number {
     const log = this.#log(at);
-    log.records.push({ timestamp: this.#options.scheduler.now, ...record });
+    const headers = Object.fromEntries(
+      Object.entries(record.headers).map(([name, value]) => [
+        name,
+        typeof value === 'string' ? Buffer.from(value) : value,
+      ]),
+    );
+    log.records.push({ timestamp: this.#options.scheduler.now, ...record, headers });
     const { waiting } = log;
     log.waiting = [];
     for (const wake of waiting) wake();
@@ -67,8 +75,24 @@ export class SimulatedKafka {
     this.#log(at).start = offset;
   }
 
+  /** Compaction: of the records before `offset` each key keeps its last one. */
+  compactBefore(at: TopicPartition, offset: number): void {
+    const { records, compacted } = this.#log(at);
+    const kept = new Set<string>();
+    for (let i = offset - 1; i >= 0; i -= 1) {
+      const key = String(records[i]?.key);
+      if (kept.has(key)) compacted.add(i);
+      kept.add(key);
+    }
+  }
+
+  /** Whatever retention and compaction took. */
+  recordAt(at: TopicPartition, offset: number): Omit<ConsumedRecord, 'offset'> | null {
+    return this.#log(at).records[offset] ?? null;
+  }
+
   read(at: TopicPartition, from: number): ConsumedBatch {
-    const { records, start } = this.#log(at);
+    const { records, compacted, start } = this.#log(at);
     if (from < start || from > records.length) throw new Error('OFFSET_OUT_OF_RANGE');
     const end = Math.min(records.length, from + this.#options.maxFetch);
     return {
@@ -77,7 +101,10 @@ export class SimulatedKafka {
       fetchedOffset: from,
       nextOffset: end,
       highWatermark: records.length,
-      records: records.slice(from, end).map((record, i) => ({ ...record, offset: from + i })),
+      records: records
+        .slice(from, end)
+        .map((record, i) => ({ ...record, offset: from + i }))
+        .filter(({ offset }) => !compacted.has(offset)),
     };
   }
 
@@ -115,9 +142,16 @@ export class SimulatedKafka {
     };
   }
 
+  /** Another program commits what is committed, with other metadata. */
+  overwriteMetadata({ topic, partition }: TopicPartition, metadata: string): void {
+    const { commits } = this.coordinator;
+    const commit = commits.get(`${topic}/${partition}`);
+    if (commit) commits.set(`${topic}/${partition}`, { ...commit, metadata });
+  }
+
   #log({ topic, partition }: TopicPartition): Log {
     const key = `${topic}/${partition}`;
-    const log = this.#logs.get(key) ?? { records: [], start: 0, waiting: [] };
+    const log = this.#logs.get(key) ?? { records: [], compacted: new Set(), start: 0, waiting: [] };
     this.#logs.set(key, log);
     return log;
   }

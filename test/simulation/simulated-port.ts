@@ -6,6 +6,7 @@ import type {
   Producer,
 } from '../../streams/kafka-port.ts';
 import type { Chance } from './chance.ts';
+import type { MembershipObserver } from './memberships.ts';
 import type { Network } from './network.ts';
 import { SimulatedConsumer } from './simulated-consumer.ts';
 import type { SimulatedKafka } from './simulated-kafka.ts';
@@ -22,6 +23,7 @@ export interface SimulatedPortOptions {
   readonly kafka: SimulatedKafka;
   readonly network: Network;
   readonly chance: Chance;
+  readonly memberships: MembershipObserver;
   /** The process has a new consumer, which takes the place of the one before. */
   readonly onConsumer: (consumer: SimulatedConsumer) => void;
 }

@@ -6,11 +6,12 @@ import {
   type SinkAdapter,
 } from '../../sinks/sink.ts';
 import { ATTEMPT_DEADLINE_MS } from '../../streams/destination.ts';
+import { SegmentSlice } from '../../streams/segment.ts';
 import type { Chance } from './chance.ts';
 import type { DestinationObserver, SentOperation } from './destination-observer.ts';
 import type { Network } from './network.ts';
 import type { Scheduler } from './scheduler.ts';
-import type { SimulatedProcess } from './simulated-process.ts';
+import type { PendingCall, SimulatedProcess } from './simulated-process.ts';
 
 /** PROTOCOL A6: nothing is stored later than this after its attempt began. */
 const LATEST_STORE_MS = ATTEMPT_DEADLINE_MS + 2_000;
@@ -28,11 +29,20 @@ export const MOODS = [
 /** How a destination behaves for a while. */
 export type Mood = 'works' | (typeof MOODS)[number];
 
+/** One opening of a destination by a process. */
+interface Client {
+  readonly process: SimulatedProcess;
+  readonly target: string;
+  readonly credentials: string | null;
+}
+
 export interface SimulatedSinksOptions {
   readonly scheduler: Scheduler;
   readonly chance: Chance;
   readonly network: Network;
   readonly observer: DestinationObserver;
+  /** Whether the destination takes these credentials, null being none. */
+  readonly isAuthenticated: (target: string, credentials: string | null) => boolean;
   readonly maxRecords: number;
   /** Now and then a request takes seconds, though its destination works. */
   readonly hasHiccups: boolean;
@@ -42,6 +52,8 @@ export interface SimulatedSinksOptions {
 export class SimulatedSinks {
   readonly #options: SimulatedSinksOptions;
   readonly #moods = new Map<string, Mood>();
+  /** By process and target: the requests in flight, and since when. */
+  readonly #inFlight = new Map<string, Map<PendingCall, Client>>();
 
   constructor(options: SimulatedSinksOptions) {
     this.#options = options;
@@ -61,13 +73,14 @@ export class SimulatedSinks {
       versions: [1],
       fields: ['target'],
       options: { messageId: true, ordering: false, orderingLanes: true },
-      credentials: 'none',
+      credentials: 'optional',
       parseConfig: ({ target }) =>
         typeof target === 'string'
           ? { config: { target } }
           : { problem: { code: 'missing_field', field: 'target', message: 'target is missing' } },
       checkCredentials: () => null,
-      open: ({ config }) => Promise.resolve(this.#sink(process, config.target)),
+      open: ({ config: { target }, credentials }) =>
+        Promise.resolve(this.#sink({ process, target, credentials })),
     };
   }
 
@@ -75,20 +88,20 @@ export class SimulatedSinks {
     return this.#moods.get(target) ?? 'works';
   }
 
-  #sink(process: SimulatedProcess, target: string): Sink {
+  #sink(client: Client): Sink {
     return {
       limits: { maxRecords: this.#options.maxRecords, maxBytes: 1_000_000, recordOverheadBytes: 10 },
-      check: (signal) => this.#check(process, target, signal),
-      send: (batch, signal) => this.#send(process, target, batch, signal),
+      check: (signal) => this.#check(client, signal),
+      send: (batch, signal) => this.#send(client, batch, signal),
       close: () => Promise.resolve(),
     };
   }
 
-  #check(process: SimulatedProcess, target: string, signal: AbortSignal): Promise<readonly string[]> {
+  #check({ process, target, credentials }: Client, signal: AbortSignal): Promise<readonly string[]> {
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
     const call = process.begin('check');
     if (!call) return promise;
-    const { scheduler, chance } = this.#options;
+    const { scheduler, chance, isAuthenticated } = this.#options;
     const mood = this.#moodOf(target);
     const end = (settle: () => void): void => {
       process.enter(() => {
@@ -104,6 +117,8 @@ export class SimulatedSinks {
     scheduler.at(chance.mostlyLow(1, 50), () => {
       end(() => {
         if (mood === 'refuses') reject(new SinkError('fatal', 'permission_denied', 'refused'));
+        else if (!isAuthenticated(target, credentials))
+          reject(new SinkError('fatal', 'unauthenticated', 'these credentials are not taken'));
         else if (mood === 'is down') reject(new SinkError('retriable', 'unavailable', 'down'));
         else resolve([]);
       });
@@ -111,19 +126,20 @@ export class SimulatedSinks {
     return promise;
   }
 
-  #send(
-    process: SimulatedProcess,
-    target: string,
-    batch: OperationBatch,
-    signal: AbortSignal,
-  ): Promise<SendOutcome> {
+  #send(client: Client, batch: OperationBatch, signal: AbortSignal): Promise<SendOutcome> {
+    const { process, target, credentials } = client;
     const { promise, resolve } = Promise.withResolvers<SendOutcome>();
     const call = process.begin('send');
     if (!call) return promise;
-    const { scheduler, chance, network, observer, hasHiccups } = this.#options;
+    const { scheduler, chance, network, observer, isAuthenticated, hasHiccups } = this.#options;
     const operations = operationsOf(batch);
     const bytes = Buffer.from(batch.data.subarray(batch.start(0), batch.end(batch.count - 1)));
-    const onDelivered = observer.onSend(process, target, operations);
+    const onAnswered = observer.onSend(process, target, operations);
+    const inFlight = this.#inFlightOf(client);
+    for (const [{ sentAt }, other] of inFlight)
+      if (other !== client && scheduler.now - sentAt < ATTEMPT_DEADLINE_MS)
+        observer.violated(`${process.name} publishes to ${target} with two clients at once`);
+    inFlight.set(call, client);
     network.onPhase(process, 'send', 'sent');
     const isStubborn = chance.is(0.1);
     let isOver = false;
@@ -131,9 +147,10 @@ export class SimulatedSinks {
       if (isOver) return;
       isOver = true;
       process.pending.delete(call);
+      inFlight.delete(call);
       network.onPhase(process, 'send', 'answered');
       if (process.isDead) return;
-      if (!signal.aborted && outcome.failure === null && outcome.delivered === batch.count) onDelivered();
+      onAnswered(!signal.aborted && outcome.failure === null && outcome.delivered === batch.count);
       if (outcome.failure?.isAmbiguous === true) observer.onAmbiguous(target, operations);
       resolve(outcome);
     };
@@ -167,6 +184,10 @@ export class SimulatedSinks {
     const late = (): number => chance.between(latency, LATEST_STORE_MS);
     const rejected = operations.findIndex((operation) => observer.isRejected(target, operation));
     const mood = this.#moodOf(target);
+    if (!isAuthenticated(target, credentials)) {
+      answer(latency, failed(0, 'fatal', 'unauthenticated', false));
+      return promise;
+    }
     if (rejected >= 0 && (mood === 'works' || mood === 'slow')) {
       if (chance.is(0.5)) {
         store(latency, rejected);
@@ -225,6 +246,13 @@ export class SimulatedSinks {
       }
     }
   }
+
+  #inFlightOf({ process, target }: Client): Map<PendingCall, Client> {
+    const key = `${process.name} ${target}`;
+    const inFlight = this.#inFlight.get(key) ?? new Map<PendingCall, Client>();
+    this.#inFlight.set(key, inFlight);
+    return inFlight;
+  }
 }
 
 function failed(
@@ -238,12 +266,14 @@ function failed(
 
 /** What is in the batch, as its bytes and message ids tell. */
 function operationsOf(batch: OperationBatch): SentOperation[] {
+  const rows = batch instanceof SegmentSlice && batch.segment.rows !== null ? batch : null;
   return Array.from({ length: batch.count }, (_, i) => {
     const [, partition, offset] = batch.messageId(i).split('-');
     return {
       partition: Number(partition),
       offset: Number(offset),
       text: batch.data.toString('latin1', batch.start(i), batch.end(i)),
+      row: rows && rows.segment.offset(rows.from + i),
     };
   });
 }

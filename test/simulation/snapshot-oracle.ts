@@ -70,6 +70,13 @@ export class SnapshotOracle {
     stored.set(text, { last: source.offset, newest: Math.max(source.offset, before) });
   }
 
+  /** Whether the snapshot got the mutation at this offset, or a newer one of its document. */
+  hasGot(partition: number, offset: number): boolean {
+    const { mutations, stored } = this.#partitions[partition]!;
+    const key = mutations[offset]?.key ?? null;
+    return key !== null && (stored.get(key)?.newest ?? -1) >= offset;
+  }
+
   /** Retention took what is below `start`. */
   retained(partition: number, start: number): void {
     this.#partitions[partition]!.excusedBelow = start;

@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startKafka, type EmbeddedKafka } from '../../local/embedded-kafka.ts';
 
-const MOST_STARTS = 3;
-
 /** An Apache Kafka of the soak's own, which comes back with its port and data. */
 export class SoakBroker implements AsyncDisposable {
   readonly brokers: readonly string[];
@@ -34,16 +32,9 @@ export class SoakBroker implements AsyncDisposable {
     await this.#kafka.exited;
   }
 
-  /** Starts it again; resolves when it answers. On a machine that is busy it may need more than one try. */
+  /** Starts it again; resolves when it answers. */
   async startAgain(): Promise<void> {
-    for (let triesLeft = MOST_STARTS - 1; ; triesLeft -= 1) {
-      try {
-        this.#kafka = await startKafka({ port: this.#kafka.port, dataDirectory: this.#directory });
-        return;
-      } catch (error) {
-        if (triesLeft === 0) throw error;
-      }
-    }
+    this.#kafka = await startKafka({ port: this.#kafka.port, dataDirectory: this.#directory });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -63,7 +63,7 @@ export class Faults {
   readonly #stopping = new AbortController();
   readonly #added = new Set<SoakDestination>();
   readonly #busy = new Set<SoakDestination>();
-  #done: Promise<unknown> = Promise.resolve();
+  #schedules: readonly Promise<void>[] = [];
   #hosts: Promise<unknown> = Promise.resolve();
   /** Faults after which a window per partition may be sent again. */
   handOvers = 0;
@@ -77,22 +77,27 @@ export class Faults {
     return [...this.#options.lasting, ...this.#added];
   }
 
-  start(): void {
+  /** Resolves with nothing until `stop`; rejects as soon as a fault couldn't be made or healed: the soak shows nothing then. */
+  async start(): Promise<void> {
     const { seed } = this.#options;
-    this.#done = Promise.all([
+    this.#schedules = [
       this.#repeat(new SeededRandom(seed + 1), HOST_PAUSE_MS, (random) => this.#hostFault(random)),
       this.#repeat(new SeededRandom(seed + 2), MOOD_PAUSE_MS, (random) => this.#mood(random)),
       this.#repeat(new SeededRandom(seed + 3), MOOD_PAUSE_MS, (random) => this.#mood(random)),
       this.#repeat(new SeededRandom(seed + 4), CONFIG_PAUSE_MS, (random) => this.#configChange(random)),
-    ]);
-    // Whoever stops it hears of it.
-    this.#done.catch(() => undefined);
+    ];
+    await Promise.all(this.#schedules);
   }
 
-  /** Ends what is going on early, and resolves when everything is healed. */
+  /** Ends what is going on early, and resolves when everything is healed. Rejects as `start` does. */
   async stop(): Promise<void> {
+    this.abandon();
+    await Promise.all(this.#schedules);
+  }
+
+  /** Makes no further fault; nobody waits for the healing of the others. */
+  abandon(): void {
     this.#stopping.abort();
-    await this.#done;
   }
 
   async #repeat(

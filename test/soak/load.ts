@@ -24,6 +24,7 @@ export interface LoadOptions {
 export class Load {
   readonly #options: LoadOptions;
   readonly #stopping = new AbortController();
+  #isAbandoned = false;
   #done: Promise<void> = Promise.resolve();
   /** Mutations that may be on the topic twice. */
   repeated = 0;
@@ -32,14 +33,22 @@ export class Load {
     this.#options = options;
   }
 
-  start(): void {
+  /** Resolves after `stop`; rejects when it can't go on. */
+  start(): Promise<void> {
     this.#done = this.#run();
+    return this.#done;
   }
 
   /** Resolves when everything that was numbered is stored. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#done;
+  }
+
+  /** Sends nothing more, and gives up what isn't stored. */
+  abandon(): void {
+    this.#isAbandoned = true;
+    this.#stopping.abort();
   }
 
   async #run(): Promise<void> {
@@ -74,6 +83,7 @@ export class Load {
       } catch {
         // The broker is away, which is what a soak is for; whether it took the batch nobody knows.
         this.repeated += count;
+        if (this.#isAbandoned) return;
         await sleep(RETRY_MS);
       }
     }

@@ -1,5 +1,5 @@
 import { parseSoakOptions, USAGE, type SoakOptions } from './soak-options.ts';
-import { runSoak } from './soak.ts';
+import { runSoak, SoakFailure } from './soak.ts';
 
 const print = (line: string): void => {
   process.stdout.write(`${line}\n`);
@@ -14,8 +14,18 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  if (options === null) print(USAGE);
-  else if (!(await runSoak(options, print))) process.exitCode = 1;
+  if (options === null) {
+    print(USAGE);
+    return;
+  }
+  try {
+    if (!(await runSoak(options, print))) process.exitCode = 1;
+  } catch (error) {
+    if (!(error instanceof SoakFailure)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    // What still waits for something that failed would hold the process for minutes.
+    process.exit(3);
+  }
 }
 
 await main();

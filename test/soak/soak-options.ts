@@ -23,7 +23,8 @@ export const USAGE = `npm run soak -- [options]
   --help
 
 Runs an Apache Kafka of its own, the program, and fakes of the destinations, with constant load and random faults, and
-compares in the end. Exits with 0 when every promise was kept, with 1 when one was broken, with 2 on wrong usage.
+compares in the end. Exits with 0 when every promise was kept, with 1 when one was broken, with 2 on wrong usage, with 3
+as soon as the soak itself can't go on: a fault that can't be made or healed shows nothing.
 `;
 
 /** Reads the command line. Null when help is asked for; throws an `Error` with words when it isn't understood. */

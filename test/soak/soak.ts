@@ -24,7 +24,12 @@ const PROGRESS_MS = 10_000;
 const REST_TIMEOUT_MS = 300_000;
 const COMMIT_TIMEOUT_MS = 60_000;
 
-/** Runs a soak; resolves with whether every promise was kept. */
+/** The soak couldn't do what it is for: it says nothing of the program. */
+export class SoakFailure extends Error {
+  override readonly name = 'SoakFailure';
+}
+
+/** Runs a soak; resolves with whether every promise was kept. Rejects with a `SoakFailure` as soon as it can't go on itself. */
 export async function runSoak(options: SoakOptions, print: (line: string) => void): Promise<boolean> {
   const startedMs = performance.now();
   const clock = (): string => `${((performance.now() - startedMs) / 1_000).toFixed(0).padStart(5)} s`;
@@ -93,11 +98,25 @@ export async function runSoak(options: SoakOptions, print: (line: string) => voi
   };
 
   const problems: string[] = [];
-  load.start();
-  faults.start();
-  await sleep(options.minutes * 60_000);
-  print(`${clock()}  healing everything`);
-  await faults.stop().catch((error: unknown) => problems.push(`a fault went wrong: ${textOf(error)}`));
+  const over = new AbortController();
+  try {
+    const soaked = sleep(options.minutes * 60_000, undefined, { signal: over.signal });
+    await Promise.race([soaked, load.start(), faults.start(), watched]);
+    print(`${clock()}  healing everything`);
+    await faults.stop();
+  } catch (error) {
+    faults.abandon();
+    load.abandon();
+    watching.abort();
+    await instances.saveLogs(options.logs);
+    throw new SoakFailure(
+      `after ${clock().trim()} the soak itself went wrong, which says nothing of the program: ${textOf(error)}; ` +
+        `the instances’ logs are in ${options.logs}`,
+      { cause: error },
+    );
+  } finally {
+    over.abort();
+  }
   await load.stop();
   const healedMs = performance.now();
   const isDelivered = (): boolean => faults.active.every(({ ledger }) => ledger.backlog() === 0);

@@ -90,6 +90,34 @@ test('when the commit’s metadata is gone, replications go on where they were l
   expect(received(second, 'a')).toEqual([0, 1]);
 });
 
+test.each([
+  ['is dropped', null, 0],
+  ['is kept while there is a record that can’t be judged here', { type: 'ELSEWHERE' }, 1],
+] as const)(
+  'the position of a replication that was made anew while nobody ran %s',
+  async (_what, otherRecord, kept) => {
+    const first = aDriver();
+    await first.configure('a', { resume: 'WHERE_STOPPED' });
+    await first.start();
+    first.produce(activity(0));
+    await first.run(1_500);
+    await first.configure('a', { resume: 'WHERE_STOPPED', status: 'PAUSED' });
+    first.produce(activity(1));
+    await first.run(2_500);
+    await first.close();
+    await first.configure('a', null);
+    await first.configure('a', { created: 2 });
+    if (otherRecord) await first.configure('b', otherRecord);
+    const second = aDriver({ kafka: first.kafka, clock: first.clock, sinks: first.sinks });
+    await second.start();
+    second.produce(activity(2));
+    await second.run(3_000);
+    const { x } = parseCommitMetadata(second.kafka.committed(second.partition())?.metadata ?? null);
+    expect(x).toHaveLength(kept);
+    expect(received(second, 'a')).toEqual([0, 2]);
+  },
+);
+
 test('positions of a topic that was made anew under the group’s commits go on at its start', async () => {
   const first = aDriver();
   await first.configure('a', { resume: 'WHERE_STOPPED' });
@@ -138,12 +166,35 @@ test('records of partitions that were added are held, visibly, until they are ad
   expect(received(driver, 'a')).toEqual([0]);
   expect(await driver.metric('partition_blocked', { partition: 4, reason: 'not_adopted' })).toBe(1);
   expect(driver.application.readiness().ready).toBe(true);
-  driver.kafka.append(STATUS, {
-    key: Buffer.from('partitions/datamart-mutations'),
-    value: Buffer.from('{"v":1,"topic":"datamart-mutations","count":8}'),
-  });
+  adopt(driver);
   await driver.run(3_000);
   await driver.run(3_000);
   expect(received(driver, 'a')).toEqual([0, 1]);
   expect(await driver.metric('partition_blocked', { partition: 4 })).toBeUndefined();
 });
+
+test('partitions that are adopted while the instance leaves the group are claimed once it has joined again', async () => {
+  const driver = aDriver();
+  await driver.configure('a', {});
+  await driver.start([0, 4]);
+  driver.produce(activity(1), 4);
+  await driver.run(3_000);
+  const rejoining = driver.member.rejoin();
+  await driver.run(1_000);
+  await rejoining;
+  adopt(driver);
+  await driver.run(3_000);
+  expect(driver.kafka.committed(driver.partition(4))).toBeUndefined();
+  driver.member.assign([driver.partition(0), driver.partition(4)]);
+  await driver.run(3_000);
+  await driver.run(3_000);
+  await driver.quietTime();
+  expect(received(driver, 'a')).toEqual([1]);
+});
+
+function adopt(driver: TopologyTestDriver): void {
+  driver.kafka.append(STATUS, {
+    key: Buffer.from('partitions/datamart-mutations'),
+    value: Buffer.from('{"v":1,"topic":"datamart-mutations","count":8}'),
+  });
+}

@@ -64,12 +64,14 @@ test('row 52: both instances are killed, one is frozen for a minute, a destinati
   tell('documents changed meanwhile', datamart.changed);
   for (const id of REPLICATIONS) tell(`messages at ${id}`, await datamart.arrived(id));
 
-  expect(await datamart.divergences()).toEqual(Object.fromEntries(REPLICATIONS.map((id) => [id, null])));
+  // First who has taken part to the end: it explains most of what may differ.
+  const succeeded = Object.fromEntries(REPLICATIONS.map((id) => [id, { outcome: 'succeeded' }]));
   expect(await datamart.execution('sync-1')).toMatchObject({
     completed_tasks: 8,
     erroneous_tasks: 0,
-    result: { total_failure: 0 },
+    result: { total_failure: 0, replications: succeeded },
   });
+  expect(await datamart.divergences()).toEqual(Object.fromEntries(REPLICATIONS.map((id) => [id, null])));
 });
 
 test('row 52: a replication that is deleted ends its part, the others go on; a cancel stops all of them', async () => {

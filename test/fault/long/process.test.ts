@@ -3,8 +3,10 @@ import type { DeploymentOptions } from '../../support/processor-process.ts';
 import { ReplicatedUsers } from '../../support/replicated-users.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { Load } from '../load.ts';
+import { stateOf } from '../observed.ts';
 import { NOTHING_WRONG } from '../oracle.ts';
 import { cpuSeconds, residentMegabytes } from '../process-usage.ts';
+import { ReplicatedClouds } from '../replicated-clouds.ts';
 import { lossOf, takeovers } from '../takeover.ts';
 import { trigger, withMishap } from '../with-mishap.ts';
 
@@ -22,6 +24,8 @@ const TAKEOVER_MS = 45_000;
 const BLOCK_MS = 40_000;
 /** Longer than a session. */
 const SKEWED_MS = 30_000;
+/** Three refusals over 30 s make an ERROR. */
+const CONFIRMED_MS = 45_000;
 const BACKLOG = 60_000;
 const BACKLOG_BATCH = 5_000;
 
@@ -73,6 +77,45 @@ test('row 46: the clock of an instance is an hour ahead, then an hour behind: it
   const verdict = await load.oracle.verdict();
   process.stdout.write(`row 46: ${Math.round(share * 100)} % of a core when idle\n`);
   expect(verdict).toEqual({ ...NOTHING_WRONG, duplicates: 0 });
+});
+
+test('row 46: a clock that is an hour behind makes tokens that have expired: it is said so, no ERROR comes of it, others go on, and once the clock is right nothing is missing', async () => {
+  const clouds = stack.use(await ReplicatedClouds.create({ topics: ['users'], hubs: ['events'] }));
+  const { deployment, eventHubs } = clouds;
+  const processor = await deployment.startReady(withMishap('clock'));
+  await clouds.send(200);
+  await processor.waitWhileRunning(() => clouds.hasAllArrived(), 'a first delivery', 60_000);
+  trigger(processor);
+  eventHubs.faults.refuseExpiredTokens();
+  eventHubs.faults.dropConnections();
+  await clouds.send(200);
+  await processor.waitWhileRunning(
+    () => processor.logged("this machine's clock is wrong").length > 0,
+    'the wrong clock to be told',
+    60_000,
+  );
+  expect(processor.logged("this machine's clock is wrong")[0]).toMatchObject({
+    level: 'warn',
+    replication_id: 'events',
+    code: 'unauthenticated',
+    remedy: expect.stringContaining('synchronize the clock'),
+  });
+  // A permanent fault would be confirmed three times by then.
+  const since = performance.now();
+  await processor.waitWhileRunning(
+    () => performance.now() - since > CONFIRMED_MS,
+    'a while',
+    2 * CONFIRMED_MS,
+  );
+  expect(await stateOf(processor, 'events')).not.toBe('ERROR');
+  expect(await clouds.hasAllArrived(['users'])).toBe(true);
+  expect(await clouds.hasAllArrived(['events'])).toBe(false);
+  expect(await processor.stop()).toBe(0);
+
+  const next = await deployment.startReady();
+  await clouds.waitUntilDelivered(next);
+  expect(await next.stop()).toBe(0);
+  expect(await clouds.violations()).toEqual({});
 });
 
 test('row 47: the event loop of an instance is blocked for 40 s: another one takes over, the metric shows it, no older value stays', async () => {

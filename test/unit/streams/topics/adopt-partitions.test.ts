@@ -105,6 +105,18 @@ test('waits for records to be committed and for positions that lie behind, and s
   expect(group.stored).toHaveLength(1);
 });
 
+test('a commit that has lost its metadata does not tell who is behind: its next one is waited for', async () => {
+  const group = new Group();
+  group.commits.set(1, { offset: 10, metadata: '' });
+  const adopted = group.adopt();
+  await group.clock.advance(100);
+  expect(group.waits).toEqual([[{ partition: 1, lag: 0, parked: null }]]);
+  expect(group.stored).toEqual([]);
+  group.commits.set(1, commitAt(10));
+  await group.clock.advance(1_000);
+  await expect(adopted).resolves.toBe(true);
+});
+
 test('a partition that nobody has committed is behind by all it holds', async () => {
   const group = new Group();
   group.commits.delete(1);
