@@ -111,6 +111,9 @@ export interface GroupConsumer {
 /** What of its records somebody looks at; of a value with `keys` only whether it is null. Default: all. */
 export type NeededOfRecords = 'all' | 'keys';
 
+/** How much one read of a partition brings at most, in MiB, but for a single record that is larger. */
+export const READ_MIB: Readonly<Record<NeededOfRecords, number>> = { all: 1, keys: 4 };
+
 /** Reads partitions outside the group, from any offset: global tables, replays, single records. */
 export interface PartitionReader {
   /** First offset that is there, and the one after the last that can be read (the last stable offset). */

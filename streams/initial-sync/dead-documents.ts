@@ -49,9 +49,11 @@ export class DeadDocuments {
   async scan(at: TopicPartition, from: number, to: number, signal: AbortSignal): Promise<void> {
     const { reader, clock, slots } = this.#context;
     const range = { reader, clock, slots, at, from, to, signal, needed: 'keys' } as const;
-    await readOn(range, ({ key, value }) => {
+    await readOn(range, (record) => {
       // Most snapshots hold few tombstones, and a row takes nothing out of an empty set.
-      if ((value !== null && this.#set.size === 0) || !this.isOwn(key)) return null;
+      if (record.value !== null && this.#set.size === 0) return null;
+      const { key, value } = record;
+      if (!this.isOwn(key)) return null;
       const { high, low } = this.#hash.of(key);
       if (value === null) this.#set.add(high, low);
       else this.#set.delete(high, low);

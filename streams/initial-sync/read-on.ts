@@ -1,10 +1,11 @@
 import { sleep, type Clock } from '../clock.ts';
-import type {
-  ConsumedBatch,
-  ConsumedRecord,
-  NeededOfRecords,
-  PartitionReader,
-  TopicPartition,
+import {
+  READ_MIB,
+  type ConsumedBatch,
+  type ConsumedRecord,
+  type NeededOfRecords,
+  type PartitionReader,
+  type TopicPartition,
 } from '../kafka-port.ts';
 import type { ReadSlots } from './read-slots.ts';
 
@@ -48,7 +49,7 @@ export async function readOn(
         if (signal.aborted) break;
       }
       return batch.nextOffset;
-    });
+    }, READ_MIB[needed]);
     if (position === start) await sleep(clock, READ_WAIT_MS, signal);
   }
 }

@@ -1,24 +1,31 @@
-/** What is read and not dispatched has 1 MiB each. */
-const READS_AT_ONCE = 16;
+/** Of all reads together, in MiB. */
+const AT_ONCE_MIB = 16;
 
 /**
- * How many reads the initial synchronizations of one instance may have in memory at once, whatever the number of their
- * partitions and executions: the others wait for their turn, in order.
+ * How much the reads of the initial synchronizations of one instance may have in memory at once, whatever the number of
+ * their partitions and executions: the others wait for their turn, in order.
  */
 export class ReadSlots {
-  #free = READS_AT_ONCE;
-  readonly #waiting: (() => void)[] = [];
+  #freeMib = AT_ONCE_MIB;
+  readonly #waiting: { readonly mib: number; readonly start: () => void }[] = [];
 
-  /** Runs `work`, which reads and lets go of what it has read, once there is a slot. */
-  async run<Value>(work: () => Promise<Value>): Promise<Value> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** Runs `work`, which reads so much at most and lets go of what it has read, once there is room. */
+  async run<Value>(work: () => Promise<Value>, mib = 1): Promise<Value> {
+    if (this.#waiting.length === 0 && mib <= this.#freeMib) this.#freeMib -= mib;
+    else await new Promise<void>((resolve) => this.#waiting.push({ mib, start: resolve }));
     try {
       return await work();
     } finally {
-      const next = this.#waiting.shift();
-      if (next) next();
-      else this.#free += 1;
+      this.#freeMib += mib;
+      this.#startWaiting();
+    }
+  }
+
+  #startWaiting(): void {
+    for (let [next] = this.#waiting; next && next.mib <= this.#freeMib; [next] = this.#waiting) {
+      this.#waiting.shift();
+      this.#freeMib -= next.mib;
+      next.start();
     }
   }
 }

@@ -1,11 +1,17 @@
-import type { ConsumedBatch, NeededOfRecords, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import {
+  READ_MIB,
+  type ConsumedBatch,
+  type NeededOfRecords,
+  type PartitionReader,
+  type TopicPartition,
+} from '../kafka-port.ts';
 import { ClusterConnection, leaderOf } from './cluster-connection.ts';
 import { safeOffset, type Cluster, type FetchedPartition } from './cluster.ts';
 import { FetchedBatch } from './fetched-batch.ts';
 import { assertFetchingIsPatched } from './kafkajs-patches.ts';
 import type { KafkaClient } from './kafkajs.ts';
 
-const MAX_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
 /** Only committed records, as the group's consumer reads them. */
 const READ_COMMITTED = 1;
 
@@ -43,7 +49,7 @@ export class KafkajsPartitionReader implements PartitionReader {
   ): Promise<ConsumedBatch> {
     const { topic } = at;
     const cluster = await this.#connection.ready(topic);
-    const data = await this.#fetch(cluster, at, offset, maxWaitMs);
+    const data = await this.#fetch(cluster, at, offset, { maxWaitMs, maxBytes: READ_MIB[needed] * MIB });
     return new FetchedBatch(topic, String(offset), data, needed).consumed();
   }
 
@@ -55,16 +61,16 @@ export class KafkajsPartitionReader implements PartitionReader {
     cluster: Cluster,
     { topic, partition }: TopicPartition,
     offset: number,
-    maxWaitMs: number,
+    { maxWaitMs, maxBytes }: { readonly maxWaitMs: number; readonly maxBytes: number },
   ): Promise<FetchedPartition> {
     try {
       const broker = await cluster.findBroker({ nodeId: leaderOf(cluster, topic, partition) });
       const { responses } = await broker.fetch({
         maxWaitTime: maxWaitMs,
         minBytes: 1,
-        maxBytes: MAX_BYTES,
+        maxBytes,
         isolationLevel: READ_COMMITTED,
-        topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: MAX_BYTES }] }],
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes }] }],
       });
       const data = responses[0]?.partitions[0];
       if (!data) throw new Error(`reading ${topic}/${partition}: the broker didn't answer for it`);

@@ -148,28 +148,66 @@ export class RecordBatch {
       cursor.at += 1;
       const timestamp = this.#firstTimestamp + cursor.varlong();
       const recordOffset = firstOffset + cursor.varint();
-      const key = cursor.bytes(end);
-      const value = needed === 'all' ? cursor.bytes(end) : cursor.isNull(end) ? null : SOME_VALUE;
-      const headerCount = cursor.varint();
-      let headers = NO_HEADERS;
-      if (needed === 'keys') cursor.at = end;
-      else if (headerCount !== 0) headers = readHeaders(cursor, headerCount, end);
+      const at = this.#appendTimestamp ?? timestamp;
+      const record =
+        needed === 'keys'
+          ? readKey(cursor, end, recordOffset, at)
+          : readRecord(cursor, end, recordOffset, at);
       const isInBatch = recordOffset >= firstOffset && recordOffset < nextOffset;
       if (cursor.isBroken || cursor.at !== end || !isInBatch) throw this.#corrupt(`record ${i} is invalid`);
-      if (recordOffset < offset) continue;
-      into.push({
-        offset: recordOffset,
-        timestamp: this.#appendTimestamp ?? timestamp,
-        key,
-        value,
-        headers,
-      });
+      if (recordOffset >= offset) into.push(record);
     }
     if (cursor.at !== bytes.length) throw this.#corrupt('it has more bytes than records');
   }
 
   #corrupt(what: string): CorruptRecordBatchError {
     return new CorruptRecordBatchError(`record batch at offset ${this.firstOffset}: ${what}`);
+  }
+}
+
+function readRecord(cursor: Cursor, end: number, offset: number, timestamp: number): ConsumedRecord {
+  const key = cursor.bytes(end);
+  const value = cursor.bytes(end);
+  const headerCount = cursor.varint();
+  const headers = headerCount === 0 ? NO_HEADERS : readHeaders(cursor, headerCount, end);
+  return { offset, timestamp, key, value, headers };
+}
+
+function readKey(cursor: Cursor, end: number, offset: number, timestamp: number): ConsumedRecord {
+  const start = cursor.skip(end);
+  const keyEnd = cursor.at;
+  const value = cursor.skip(end) === null ? null : SOME_VALUE;
+  cursor.at = end;
+  return new KeyRecord(cursor, start, keyEnd, { offset, timestamp, value });
+}
+
+/** A record of which the key is made when somebody asks for it: most aren't looked at. */
+class KeyRecord implements ConsumedRecord {
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly value: Buffer | null;
+  readonly headers = NO_HEADERS;
+  readonly #cursor: Cursor;
+  /** Null when there is no key. */
+  readonly #start: number | null;
+  readonly #end: number;
+
+  constructor(
+    cursor: Cursor,
+    start: number | null,
+    end: number,
+    { offset, timestamp, value }: Pick<ConsumedRecord, 'offset' | 'timestamp' | 'value'>,
+  ) {
+    this.offset = offset;
+    this.timestamp = timestamp;
+    this.value = value;
+    this.#cursor = cursor;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  get key(): Buffer | null {
+    return this.#start === null ? null : this.#cursor.view(this.#start, this.#end);
   }
 }
 
@@ -242,18 +280,17 @@ class Cursor {
 
   /** A view on what a length says, before `end`; null for the length -1. */
   bytes(end: number): Buffer | null {
-    const start = this.#skip(end);
-    return start === null ? null : this.#bytes.subarray(start, this.at);
+    const start = this.skip(end);
+    return start === null ? null : this.view(start, this.at);
   }
 
-  /** Goes behind what `bytes` would return; true when that is null. */
-  isNull(end: number): boolean {
-    return this.#skip(end) === null;
+  view(start: number, end: number): Buffer {
+    return this.#bytes.subarray(start, end);
   }
 
   /** A header's name: as text, which is one string for all records whose headers have that name. */
   name(end: number): string | null {
-    const start = this.#skip(end);
+    const start = this.skip(end);
     if (start === null) return null;
     const length = this.at - start;
     const known = length < knownNames.length ? (knownNames[length] ?? '') : '';
@@ -270,7 +307,7 @@ class Cursor {
   }
 
   /** Goes behind what a length says; returns where that begins. */
-  #skip(end: number): number | null {
+  skip(end: number): number | null {
     const length = this.varint();
     const start = this.at;
     if (length === -1) return null;
