@@ -83,6 +83,20 @@ const type: Schema = {
   description: 'operators may use further types, which bring their own fields',
 };
 
+const gap = {
+  type: 'object',
+  description: 'what was not sent since its last initial synchronization',
+  properties: {
+    offsets: { ...offset, description: 'mutations at most' },
+    since: { ...time, type: ['integer', 'null'], description: 'when the oldest was stored, at the latest' },
+    older_than_tombstones: {
+      type: ['boolean', 'null'],
+      description: 'true: deletions of its beginning may not be repaired',
+    },
+  },
+  required: ['offsets', 'since', 'older_than_tombstones'],
+} as const;
+
 /** The JSON schemas of what the API takes and answers, as its documentation shows them. Nothing is validated by them. */
 export const API_SCHEMAS = {
   Replication: {
@@ -329,23 +343,7 @@ export const API_SCHEMAS = {
       billing_source: { ...maybeText, description: 'where the provider says by what it bills' },
       deletions: { ...countsByType, description: 'of what was deleted in a gap, among the messages' },
       not_in_schema: { type: 'integer', description: 'documents that the schema can’t hold' },
-      gap: {
-        type: ['object', 'null'],
-        description: 'what was not sent since its last initial synchronization',
-        properties: {
-          offsets: { ...offset, description: 'mutations at most' },
-          since: {
-            ...time,
-            type: ['integer', 'null'],
-            description: 'when the oldest was stored, at the latest',
-          },
-          older_than_tombstones: {
-            type: ['boolean', 'null'],
-            description: 'true: deletions of its beginning may not be repaired',
-          },
-        },
-        required: ['offsets', 'since', 'older_than_tombstones'],
-      },
+      gap: { ...gap, type: ['object', 'null'] },
     },
     required: [
       'documents',
@@ -448,6 +446,7 @@ export const API_SCHEMAS = {
       },
       skipped_newer: { type: 'integer', description: 'changed or deleted since the start: not sent' },
       rejected: { type: 'integer', description: 'refused by the destination: stored as dead letters' },
+      gap: { ...gap, description: 'what it had missed when this was launched; absent: nothing' },
     },
     required: ['outcome', 'documents', 'skipped_newer', 'rejected'],
   },

@@ -1,6 +1,7 @@
 import { asReported } from '../processors/initial-sync/advance.ts';
 import { executionJson } from '../processors/initial-sync/execution-record.ts';
 import type { Execution, ExecutionStatus } from '../processors/initial-sync/execution.ts';
+import type { GapJson } from '../processors/initial-sync/gap-finding.ts';
 import type { HeldBy, StoredTask, TaskStatus } from '../processors/initial-sync/task-record.ts';
 
 /** How far one partition is. */
@@ -23,6 +24,8 @@ export interface PartResource {
   readonly documents: Readonly<Record<string, number>>;
   readonly skipped_newer: number;
   readonly rejected: number;
+  /** What it had missed when the synchronization was launched; absent: nothing. */
+  readonly gap?: GapJson;
 }
 
 /** An initial synchronization as the API answers it. */

@@ -1,14 +1,5 @@
+import { gapJson, type GapJson } from '../processors/initial-sync/gap-finding.ts';
 import type { ReplicationPlan, SyncPlan } from '../processors/initial-sync/sync-plan.ts';
-
-/** What was not sent to a replication since its last initial synchronization. */
-export interface GapResource {
-  /** Mutations at most, as a decimal text. */
-  readonly offsets: string;
-  /** When the oldest of them was stored, at the latest; null when nothing tells. ms since 1970 UTC. */
-  readonly since: number | null;
-  /** Whether deletions of its beginning may not be repaired; null when its age isn't known. */
-  readonly older_than_tombstones: boolean | null;
-}
 
 /** What one replication would get. Null where an amount isn't known, or the destination isn't billed by it. */
 export interface ReplicationPlanResource {
@@ -27,7 +18,7 @@ export interface ReplicationPlanResource {
   readonly deletions: Readonly<Record<string, number>>;
   /** Documents that the replication's schema can't hold. */
   readonly not_in_schema: number;
-  readonly gap: GapResource | null;
+  readonly gap: GapJson | null;
 }
 
 /** A plan as the API answers it and the command prints it as JSON. */
@@ -76,11 +67,7 @@ function partResource(
     billing_source: billingSource,
     deletions: Object.fromEntries(estimate.deletions),
     not_in_schema: estimate.notInSchema,
-    gap: gap && {
-      offsets: String(gap.offsets),
-      since: gap.since,
-      older_than_tombstones: gap.isOlderThanTombstones,
-    },
+    gap: gap && gapJson(gap),
   };
 }
 

@@ -29,6 +29,7 @@ import { FatalStreamsError } from '../streams/errors.ts';
 import { kafkajsInspectionAdmin } from '../streams/kafka/inspection-admin.ts';
 import { kafkajsPort } from '../streams/kafka/kafkajs-port.ts';
 import { sinkProducers } from '../streams/kafka/sink-producers.ts';
+import { tombstonesKeptMs } from '../streams/initial-sync/gap-finding.ts';
 import { kafkajsTopicAdmin } from '../streams/kafka/topic-admin.ts';
 import type { Logger } from '../streams/logger.ts';
 import { EngineMetrics } from '../streams/metrics.ts';
@@ -85,6 +86,7 @@ export async function composeProcessor(
     credentials: openCredentials(settings, sealed),
     checkTopics: (pinned) => checkOwnTopics(settings, logger, pinned),
     partitionCounts: (topics) => partitionCounts(settings, logger, topics),
+    tombstonesKeptMs: (topics) => keptMs(settings, logger, topics),
     metrics,
     clock: systemClock,
     random: Math.random,
@@ -170,6 +172,18 @@ async function partitionCounts(
   const admin = kafkajsInspectionAdmin(settings.kafka, logger);
   try {
     return await admin.partitionCounts(topics);
+  } finally {
+    await admin.close();
+  }
+}
+
+/** Null also when the cluster can't be asked: whoever processes needn't have the right to read settings. */
+async function keptMs(settings: Settings, logger: Logger, topics: readonly string[]): Promise<number | null> {
+  const admin = kafkajsTopicAdmin(settings.kafka, logger);
+  try {
+    return tombstonesKeptMs(await admin.describeTopics(topics));
+  } catch {
+    return null;
   } finally {
     await admin.close();
   }

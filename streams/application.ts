@@ -128,6 +128,8 @@ export interface ApplicationOptions {
   readonly checkTopics: (pinned: PartitionCounts | null) => Promise<CheckedTopics>;
   /** How many partitions those of the topics have that exist. Rejects when the cluster can't be asked. */
   readonly partitionCounts: (topics: readonly string[]) => Promise<PartitionCounts>;
+  /** How long all of the topics keep tombstones, in ms; null when the cluster doesn't tell. Never rejects. */
+  readonly tombstonesKeptMs: (topics: readonly string[]) => Promise<number | null>;
   readonly metrics: EngineMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -254,6 +256,7 @@ export class ReplicationApplication implements StreamTaskOwner {
       generation: () => this.#assignment.owned?.generation.generationId ?? -1,
       instance: options.instance,
       snapshotTopics: () => this.#snapshotTopics(),
+      tombstonesKeptMs: () => options.tombstonesKeptMs(options.topics.snapshots),
       syncWindowMs: options.initialSync.windowMs,
       maxMetadataLength: options.maxMetadataLength,
       metrics,

@@ -1,4 +1,6 @@
 import { sealedVersionOf, type CredentialsTable } from '../processors/credentials-table.ts';
+import type { GapFinding } from '../processors/initial-sync/gap-finding.ts';
+import { gapsOf } from '../processors/initial-sync/gaps.ts';
 import type { SnapshotTopic } from '../processors/initial-sync/snapshot-readiness.ts';
 import type { ReplicationConfig } from '../processors/replication-config.ts';
 import type { ReplicationState } from '../processors/replication-state.ts';
@@ -16,6 +18,7 @@ import { ControlTables, type ControlTopics } from './control-tables.ts';
 import { CredentialsShredding } from './credentials-shredding.ts';
 import type { Destinations } from './destinations.ts';
 import type { FatalStreamsError } from './errors.ts';
+import { findingOf } from './initial-sync/gap-finding.ts';
 import { SyncCoordinator } from './initial-sync/sync-coordinator.ts';
 import type { SyncPort } from './initial-sync/sync-port.ts';
 import { TableSyncs } from './initial-sync/table-syncs.ts';
@@ -49,6 +52,8 @@ export interface ReplicationControlOptions {
   readonly instance: string;
   /** Asks the cluster for the snapshot topics, in the order of the mutation topics. */
   readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
+  /** How long the snapshot topics keep tombstones, in ms; null when the cluster doesn't tell. Never rejects. */
+  readonly tombstonesKeptMs: () => Promise<number | null>;
   /** How long a succeeded initial synchronization blocks the next one, in ms; 0 for not at all. */
   readonly syncWindowMs: number;
   /** As in `ApplicationOptions`. */
@@ -164,6 +169,7 @@ export class ReplicationControl {
       caughtUp: () => this.#tables.caughtUp(signal),
       configPosition: () => this.#tables.configProgress.position,
       snapshotTopics: options.snapshotTopics,
+      missedBy: (config) => this.#missedBy(config),
       windowMs: options.syncWindowMs,
       metrics: options.metrics,
       clock,
@@ -187,6 +193,13 @@ export class ReplicationControl {
       owner: options.instance,
       generation: options.generation,
     });
+  }
+
+  async #missedBy({ id }: ReplicationConfig): Promise<GapFinding | null> {
+    const { reader, clock, tombstonesKeptMs } = this.#options;
+    const gaps = gapsOf(this.#tables.status.reports(id));
+    if (gaps.length === 0) return null;
+    return findingOf(gaps, { reader, nowMs: clock.now(), tombstonesKeptMs: await tombstonesKeptMs() });
   }
 
   /** The tables that are followed; others may look at them. */

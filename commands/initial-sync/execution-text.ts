@@ -2,6 +2,7 @@ import type { ExecutionResource } from '../../api/execution-resource.ts';
 import { safeWords } from '../safe-text.ts';
 import { textTable } from '../text-output.ts';
 import { timeText } from '../time-text.ts';
+import { gapText } from './gap-text.ts';
 
 const HELD_TEXT: Readonly<Record<string, string>> = {
   budget: 'by its budget: `initial-sync start --id … --max-operations N` with a higher one goes on',
@@ -94,7 +95,10 @@ function resultText({ result }: ExecutionResource): string {
     ];
   });
   if (rows.length === 0) return '';
-  return `\n${textTable(['replication', 'outcome', 'documents', 'sent', 'newer', 'rejected'], rows)}`;
+  const notes = Object.entries(result.replications).flatMap(([id, { gap }]) =>
+    gap ? [`- ${gapText(id, gap)}\n`] : [],
+  );
+  return `\n${textTable(['replication', 'outcome', 'documents', 'sent', 'newer', 'rejected'], rows)}${notes.join('')}`;
 }
 
 function partitionsText({ tasks = [] }: ExecutionResource): string {

@@ -2,6 +2,7 @@ import type { ReplicationPlanResource, SyncPlanResource } from '../../api/sync-p
 import { DOCUMENT_TYPES } from '../../schemas/document-type.ts';
 import { durationText } from '../duration-text.ts';
 import { textTable } from '../text-output.ts';
+import { gapText } from './gap-text.ts';
 
 const NONE = '-';
 
@@ -91,19 +92,6 @@ function partNotes(
           `${id}: ${notInSchema} UserPointParent can't be sent in its schema; "user_point_parent": true allows it`,
         ]
       : []),
-    ...(gap
-      ? [
-          `${id}: up to ${gap.offsets} mutations were not sent since its last synchronization` +
-            `${gap.since === null ? '' : ` (from ${new Date(gap.since).toISOString()} on)`}, ` +
-            `so it also gets the deletions that the snapshot still holds${repairText(gap.older_than_tombstones)}`,
-        ]
-      : []),
+    ...(gap ? [gapText(id, gap)] : []),
   ];
-}
-
-function repairText(isOlderThanTombstones: boolean | null): string {
-  if (isOlderThanTombstones === false) return '';
-  return isOlderThanTombstones === null
-    ? '; whether those are all of them is not known'
-    : '; the gap is older than delete.retention.ms: deletions of its beginning may not be repaired';
 }

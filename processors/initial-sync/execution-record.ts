@@ -15,6 +15,7 @@ import {
   type Execution,
   type ExecutionError,
 } from './execution.ts';
+import { gapJson, readGap, type GapFinding } from './gap-finding.ts';
 import { SYNC_PROBLEM_CODES } from './sync-problem.ts';
 import {
   documentsJson,
@@ -55,7 +56,9 @@ export function executionJson(execution: Execution): Readonly<Record<string, unk
     held: execution.held,
     result: {
       total_failure: totalFailure(execution),
-      replications: Object.fromEntries([...execution.results].map(([id, part]) => [id, partJson(part)])),
+      replications: Object.fromEntries(
+        [...execution.results].map(([id, part]) => [id, partJson(part, execution.gaps.get(id))]),
+      ),
     },
     error: error && errorJson(error),
   };
@@ -128,6 +131,7 @@ function readExecution(id: string, fields: JsonFields): Execution | null {
     maxOperations: numberOrNull(parameters.max_operations),
     held: HELD_BY.find((name) => name === fields.held) ?? null,
     results: readParts(result.replications),
+    gaps: readGaps(result.replications),
     error: readError(fields.error),
     requestedAt: numberOrNull(fields.requested_at) ?? creationDate,
     requestOffset: offsetOrNull(fields.request_offset) ?? 0,
@@ -138,13 +142,27 @@ function readExecution(id: string, fields: JsonFields): Execution | null {
   };
 }
 
-function partJson({
-  outcome,
-  documents,
-  skippedNewer,
-  rejected,
-}: SyncPart): Readonly<Record<string, unknown>> {
-  return { outcome, documents: documentsJson(documents), skipped_newer: skippedNewer, rejected };
+function partJson(
+  { outcome, documents, skippedNewer, rejected }: SyncPart,
+  gap: GapFinding | undefined,
+): Readonly<Record<string, unknown>> {
+  return {
+    outcome,
+    documents: documentsJson(documents),
+    skipped_newer: skippedNewer,
+    rejected,
+    ...(gap ? { gap: gapJson(gap) } : {}),
+  };
+}
+
+function readGaps(value: unknown): ReadonlyMap<string, GapFinding> {
+  const parts = isJsonObject(value) ? Object.entries(value) : [];
+  return new Map(
+    parts.flatMap(([id, part]) => {
+      const gap = isJsonObject(part) ? readGap(part.gap) : null;
+      return gap ? [[id, gap] as const] : [];
+    }),
+  );
 }
 
 function errorJson({ code, message, replicationIds, nextDate }: ExecutionError): JsonFields {

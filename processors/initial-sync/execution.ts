@@ -1,3 +1,4 @@
+import type { GapFinding } from './gap-finding.ts';
 import type { SyncProblem } from './sync-problem.ts';
 import type { HeldBy, SyncPart } from './task-record.ts';
 
@@ -38,6 +39,8 @@ export interface Execution {
   readonly held: HeldBy | null;
   /** By replication id. */
   readonly results: ReadonlyMap<string, SyncPart>;
+  /** By replication id, of those that had missed something when it was launched. */
+  readonly gaps: ReadonlyMap<string, GapFinding>;
   /** Why it FAILED. */
   readonly error: ExecutionError | null;
   /** When the request was stored, by Kafka's timestamp. ms since 1970 UTC. */

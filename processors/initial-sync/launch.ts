@@ -3,6 +3,7 @@ import { identityHash } from '../replication-identity.ts';
 import { firstAllowances } from './allowances.ts';
 import type { SnapshotPartition } from './execution-keys.ts';
 import { refusedWith, type Execution } from './execution.ts';
+import type { GapFinding } from './gap-finding.ts';
 import { datamartOf, type RequestedLaunch } from './request-table.ts';
 import type { SyncProblem } from './sync-problem.ts';
 
@@ -11,6 +12,8 @@ export interface LaunchStart {
   readonly replications: readonly ReplicationConfig[];
   /** Of the datamart, those that are wanted ACTIVE, whether they were chosen or not. */
   readonly active: readonly ReplicationConfig[];
+  /** What those that were chosen have missed, by id. */
+  readonly gaps: ReadonlyMap<string, GapFinding>;
   /** Each is one task. */
   readonly partitions: readonly SnapshotPartition[];
   /** Where the control topic ended. */
@@ -19,7 +22,7 @@ export interface LaunchStart {
 
 /** The first record of an execution that may go on: PENDING. */
 export function pendingExecution(id: string, launch: RequestedLaunch, start: LaunchStart): Execution {
-  const { replications, active, partitions, configOffset } = start;
+  const { replications, active, gaps, partitions, configOffset } = start;
   const { asked } = launch;
   const maxOperations = asked.kind === 'launch' ? asked.launch.maxOperations : null;
   return {
@@ -33,6 +36,7 @@ export function pendingExecution(id: string, launch: RequestedLaunch, start: Lau
         { outcome: null, documents: new Map(), skippedNewer: 0, rejected: 0 },
       ]),
     ),
+    gaps,
     configOffset,
     active: new Map(
       active.map((config) => [config.id, { since: config.activeSince, identity: identityHash(config) }]),
@@ -70,6 +74,7 @@ export function requestedExecution(id: string, launch: RequestedLaunch): Executi
     maxOperations: request?.maxOperations ?? null,
     held: null,
     results: new Map(),
+    gaps: new Map(),
     error: null,
     requestedAt,
     requestOffset: offset,

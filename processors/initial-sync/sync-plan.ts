@@ -1,17 +1,5 @@
+import type { GapFinding } from './gap-finding.ts';
 import type { ReplicationEstimate } from './sync-estimate.ts';
-
-/** What was not sent to a replication since its last initial synchronization. */
-export interface GapFinding {
-  /** How many mutations at most. */
-  readonly offsets: number;
-  /** When the oldest of them was stored, at the latest; null when nothing tells. ms since 1970 UTC. */
-  readonly since: number | null;
-  /**
-   * Whether it is older than the snapshot keeps tombstones, so that deletions of its beginning may not be repaired; null
-   * when its age isn't known.
-   */
-  readonly isOlderThanTombstones: boolean | null;
-}
 
 export interface ReplicationPlan {
   readonly estimate: ReplicationEstimate;

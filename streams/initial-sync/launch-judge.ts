@@ -1,5 +1,6 @@
 import type { SnapshotPartition } from '../../processors/initial-sync/execution-keys.ts';
 import type { Execution } from '../../processors/initial-sync/execution.ts';
+import type { GapFinding } from '../../processors/initial-sync/gap-finding.ts';
 import { judgeLaunch } from '../../processors/initial-sync/launch-rules.ts';
 import {
   pendingExecution,
@@ -28,6 +29,8 @@ export interface LaunchJudgeOptions {
   readonly configPosition: () => number;
   /** Asks the cluster for the snapshot topics, in the order of the mutation topics. */
   readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
+  /** What the replication has missed since its last synchronization; null: nothing. Never rejects. */
+  readonly missedBy: (config: ReplicationConfig) => Promise<GapFinding | null>;
   /** How long a succeeded synchronization blocks the next one of its replications, in ms; 0 for not at all. */
   readonly windowMs: number;
   readonly clock: Clock;
@@ -64,8 +67,10 @@ export class LaunchJudge {
       try {
         const snapshot = await snapshotTopics();
         await caughtUp();
-        for (const { id, launch } of this.#unjudged())
-          if (isCoordinator()) this.#decide(this.#judgementOf(id, launch, snapshot));
+        for (const { id, launch } of this.#unjudged()) {
+          const gaps = await this.#gapsFor(launch);
+          if (isCoordinator()) this.#decide(this.#judgementOf(id, launch, snapshot, gaps));
+        }
         attempt = 0;
       } catch (error) {
         logger[attempt % 10 === 3 ? 'warn' : 'debug'](
@@ -88,8 +93,27 @@ export class LaunchJudge {
     return launches.sort((a, b) => a.launch.offset - b.launch.offset);
   }
 
+  /** What any that it may be for has missed. */
+  async #gapsFor({ asked }: RequestedLaunch): Promise<ReadonlyMap<string, GapFinding>> {
+    const { replications, missedBy } = this.#options;
+    const gaps = new Map<string, GapFinding>();
+    if (asked.kind === 'refused') return gaps;
+    const { datamartId, replicationIds } = asked.launch;
+    for (const config of replications.ofDatamart(datamartId)) {
+      const isAsked = config.status === 'ACTIVE' && (replicationIds?.includes(config.id) ?? true);
+      const gap = isAsked ? await missedBy(config) : null;
+      if (gap) gaps.set(config.id, gap);
+    }
+    return gaps;
+  }
+
   /** The execution's first record. */
-  #judgementOf(id: string, launch: RequestedLaunch, snapshot: readonly SnapshotTopic[]): Execution {
+  #judgementOf(
+    id: string,
+    launch: RequestedLaunch,
+    snapshot: readonly SnapshotTopic[],
+    gaps: ReadonlyMap<string, GapFinding>,
+  ): Execution {
     const { requests, replications, stateOf, windowMs, configPosition } = this.#options;
     const { asked, requestedAt } = launch;
     if (asked.kind === 'refused') return refusedExecution(id, launch, asked.problem);
@@ -103,6 +127,7 @@ export class LaunchJudge {
     if (problem) return refusedExecution(id, launch, problem);
     return pendingExecution(id, launch, {
       replications: judgement.replications,
+      gaps,
       active: replications.ofDatamart(datamartId).filter(({ status }) => status === 'ACTIVE'),
       partitions: partitionsOf(snapshot),
       configOffset: configPosition(),

@@ -1,6 +1,6 @@
 import { gapsOf, type Gap } from '../../processors/initial-sync/gaps.ts';
 import { SyncEstimate, type EstimatedReplication } from '../../processors/initial-sync/sync-estimate.ts';
-import type { GapFinding, ReplicationPlan, SyncPlan } from '../../processors/initial-sync/sync-plan.ts';
+import type { ReplicationPlan, SyncPlan } from '../../processors/initial-sync/sync-plan.ts';
 import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import type { PartitionReport } from '../../processors/status-record.ts';
 import type { MutationDecoder } from '../../schemas/mutation-decoder.ts';
@@ -12,7 +12,7 @@ import type { PartitionReader } from '../kafka-port.ts';
 import { logRanges, type LogRange, type ScanPorts } from '../partition-scan.ts';
 import type { SchemaLoader } from '../schema-loader.ts';
 import type { ExistingTopic } from '../topics/topic-admin-port.ts';
-import { ageOfGaps } from './gap-age.ts';
+import { findingOf, tombstonesKeptMs } from './gap-finding.ts';
 import type { ScanProgress } from './scan-progress.ts';
 import { estimateFromSnapshot } from './snapshot-estimate.ts';
 
@@ -63,13 +63,18 @@ export class SyncPlanner {
     if (signal.aborted) return null;
     const estimates = estimate.estimates;
     const plans = new Map<string, ReplicationPlan>();
+    const known = {
+      reader: this.#options.reader,
+      nowMs: this.#options.clock.now(),
+      tombstonesKeptMs: tombstonesKeptMs(snapshots),
+    };
     for (const { config, costs } of estimated) {
       const found = estimates.get(config.id);
       if (!found) throw new Error(`planning for ${config.id}: it wasn't estimated`);
       plans.set(config.id, {
         estimate: found,
         billingSource: costs?.billing?.source ?? null,
-        gap: await this.#findingOf(gaps.get(config.id) ?? [], snapshots),
+        gap: await findingOf(gaps.get(config.id) ?? [], known),
       });
     }
     return { replications: plans, supersededRows: estimate.supersededRows, unreadableRows };
@@ -94,17 +99,5 @@ export class SyncPlanner {
       snapshots.map(({ name, partitions }) => logRanges(name, partitions, this.#ports, signal)),
     );
     return ranges.flat();
-  }
-
-  async #findingOf(gaps: readonly Gap[], snapshots: readonly ExistingTopic[]): Promise<GapFinding | null> {
-    if (gaps.length === 0) return null;
-    const offsets = gaps.reduce((sum, gap) => sum + gap.count, 0);
-    const age = await ageOfGaps(gaps, this.#ports.reader);
-    const keptMs = Math.min(
-      ...snapshots.map(({ settings }) => Number(settings['delete.retention.ms'] ?? NaN)),
-    );
-    const isOlder = age !== null && this.#options.clock.now() - age.since > keptMs;
-    const isKnown = !Number.isNaN(keptMs) && (isOlder || age?.isExact === true);
-    return { offsets, since: age?.since ?? null, isOlderThanTombstones: isKnown ? isOlder : null };
   }
 }

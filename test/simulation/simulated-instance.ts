@@ -94,6 +94,7 @@ export class SimulatedInstance {
       credentials: resolver(this.credentials),
       checkTopics: () => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, partitions()]]) }),
       partitionCounts: (topics) => Promise.resolve(new Map(topics.map((topic) => [topic, partitions()]))),
+      tombstonesKeptMs: () => Promise.resolve(null),
       metrics: this.#metrics,
       clock: process,
       random,

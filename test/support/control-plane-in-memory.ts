@@ -91,6 +91,7 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
       isCoordinator: () => this.hasCoordinator,
       caughtUp: () => Promise.resolve(),
       configPosition: () => this.#offset + 1,
+      missedBy: () => Promise.resolve(null),
       snapshotTopics: async () => [
         {
           snapshot: 'datamart-snapshot',

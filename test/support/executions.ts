@@ -24,6 +24,7 @@ export function anExecution(fields: Partial<Execution> = {}): Execution {
       ['80', aPart()],
       ['81', aPart()],
     ]),
+    gaps: new Map(),
     error: null,
     requestedAt: NOW,
     requestOffset: 0,

@@ -139,6 +139,7 @@ export class TopologyTestDriver {
         options.checkTopics ??
         (() => Promise.resolve({ missing: [], partitions: new Map([[MUTATIONS, 4]]) })),
       partitionCounts: options.partitionCounts ?? (() => Promise.resolve(new Map(PARTITIONS))),
+      tombstonesKeptMs: () => Promise.resolve(7 * 86_400_000),
       metrics: this.metrics,
       clock: {
         now: () => this.clock.now(),

@@ -507,6 +507,9 @@ test('after a gap it also gets the deletions that the snapshot still knows of, a
   const last = new Map(arrived(driver, '80').map((text) => [text.split(' ')[1], text]));
   expect(Object.fromEntries(last)).toEqual({ a1: 'UPDATE a1 v1', a2: 'DELETE a2', a5: 'UPDATE a5 v1' });
   expect(stored(driver, 'replication/80/datamart-mutations/1', STATUS)?.gap ?? null).toBeNull();
+  expect(stored(driver, resultKey('sync-1'))).toMatchObject({
+    result: { replications: { 80: { gap: { offsets: '2', older_than_tombstones: false } } } },
+  });
 });
 
 test('a row whose document has an older row in the log is sent once it is dead no more', async () => {

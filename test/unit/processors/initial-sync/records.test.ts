@@ -64,6 +64,13 @@ describe('the record of an execution', () => {
         error: { code: 'sync_too_soon', message: 'too soon', replicationIds: ['80'], nextDate: NOW },
       }),
     ],
+    [
+      'for one that has missed something',
+      anExecution({
+        results: new Map([['80', aPart({ outcome: null })]]),
+        gaps: new Map([['80', { offsets: 40, since: NOW, isOlderThanTombstones: null }]]),
+      }),
+    ],
     ['without a datamart', anExecution({ status: 'FAILED', datamartId: null })],
   ])('of one %s reads as it was written', (_, execution) => {
     expect(readExecutionsRecord(execution.id, writeExecution(execution))).toEqual({
