@@ -6,8 +6,8 @@ import type { TopicPartition } from '../kafka-port.ts';
 export interface SyncExecution {
   readonly id: string;
   readonly datamart: DatamartKey;
-  /** What it was launched for; never empty. */
-  readonly replicationIds: readonly string[];
+  /** What it was launched for, by replication id with `identityHash`: one made anew under the id is another. Never empty. */
+  readonly replications: ReadonlyMap<string, number>;
   /** Snapshot partitions of the whole execution: what is said for the group is shared among so many. */
   readonly taskCount: number;
 }

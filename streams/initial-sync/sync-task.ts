@@ -9,6 +9,7 @@ import type { TopicPartition } from '../kafka-port.ts';
 import type { Lane } from '../lane.ts';
 import type { Logger } from '../logger.ts';
 import type { EngineMetrics } from '../metrics.ts';
+import { identityHash } from '../replication-identity.ts';
 import type { Stance } from '../replication-states.ts';
 import { DeadDocuments } from './dead-documents.ts';
 import { DocumentSetFullError } from './document-set.ts';
@@ -228,9 +229,9 @@ export class SyncTask implements SyncPartOwner {
 
   /** Waits for the live starts, then fixes S and E, in this order (PROTOCOL B2). */
   async #begin(): Promise<void> {
-    const { table, reader } = this.#context;
+    const { reader } = this.#context;
     const configs = (): ReplicationConfig[] =>
-      this.execution.replicationIds.flatMap((id) => table.get(id) ?? []);
+      [...this.execution.replications.keys()].flatMap((id) => this.#configOf(id) ?? []);
     await this.#until(() => configs().every((config) => this.#hasLiveStart(config)));
     const liveStart = this.#owner.position;
     await this.#until(() => this.#owner.committedOffset >= liveStart);
@@ -242,7 +243,7 @@ export class SyncTask implements SyncPartOwner {
     });
     if (!this.#goesOn) return;
     this.#liveOffset = liveOffset;
-    for (const id of this.execution.replicationIds) this.#addPart(id, this.#from, null);
+    for (const id of this.execution.replications.keys()) this.#addPart(id, this.#from, null);
     this.#phase = 'committing';
     this.#owner.commitSoon();
   }
@@ -259,7 +260,7 @@ export class SyncTask implements SyncPartOwner {
     this.#liveOffset = carried.liveOffset;
     this.#endOffset = carried.endOffset;
     this.#committed = carried;
-    for (const id of this.execution.replicationIds) {
+    for (const id of this.execution.replications.keys()) {
       const part = this.#addPart(id, carried.lowest, before?.parts.get(id) ?? null);
       if (!part || part.outcome !== null || !carried.positions) continue;
       const position = carried.positions.get(part.hash);
@@ -270,9 +271,15 @@ export class SyncTask implements SyncPartOwner {
     this.#phase = 'committing';
   }
 
+  /** Null when it is no more, also where another was made under its id. */
+  #configOf(id: string): ReplicationConfig | null {
+    const config = this.#context.table.get(id);
+    return config && identityHash(config) === this.execution.replications.get(id) ? config : null;
+  }
+
   #addPart(id: string, position: number, before: PartReport | null): SyncPart | null {
-    const { table, clock, maxRate } = this.#context;
-    const config = table.get(id);
+    const { clock, maxRate } = this.#context;
+    const config = this.#configOf(id);
     if (!config) {
       const nothing = { documents: new Map(), skippedNewer: 0, rejected: 0 };
       this.#gone.set(id, { ...(before ?? nothing), outcome: 'deleted' });

@@ -25,9 +25,13 @@ export class TableSyncs implements SyncPort {
   }
 
   *running(): Generator<SyncExecution> {
-    for (const { id, datamartId, status, replicationIds, numTasks } of this.#options.executions.unended()) {
-      if (status === 'RUNNING' && datamartId !== null)
-        yield { id, datamart: datamartKey(datamartId), replicationIds, taskCount: numTasks };
+    for (const execution of this.#options.executions.unended()) {
+      const { id, datamartId, status, replicationIds, active, numTasks } = execution;
+      if (status !== 'RUNNING' || datamartId === null) continue;
+      const replications = new Map(
+        replicationIds.map((replication) => [replication, active.get(replication)?.identity ?? 0]),
+      );
+      yield { id, datamart: datamartKey(datamartId), replications, taskCount: numTasks };
     }
   }
 

@@ -411,7 +411,11 @@ export class Oracle implements DestinationObserver {
       const { fates, committedTo } = subject.partitions[partition]!;
       const newest = new Map<string, { readonly mutation: Mutation; readonly offset: number }>();
       for (const [offset, mutation] of this.#mutations[partition]!.entries()) {
-        if (offset >= Math.max(committedTo, liveOffset)) break;
+        if (offset >= Math.max(committedTo, liveOffset)) {
+          // What is newest may still be under way.
+          newest.delete(documentOf(mutation));
+          continue;
+        }
         const isThere =
           offset < liveOffset ? hasSnapshotGot(partition, offset) : fates[offset]!.leftOut !== 'by retention';
         if (wants(subject.config, mutation) && isThere)

@@ -108,7 +108,15 @@ test('a request is judged, runs, and ends when every task has succeeded', async 
     allowances: null,
   });
   expect([...driver.application.control.syncs.running()]).toEqual([
-    { id: 'sync-1', datamart: 1649, replicationIds: ['80', '81'], taskCount: PARTITIONS },
+    {
+      id: 'sync-1',
+      datamart: 1649,
+      replications: new Map([
+        ['80', expect.any(Number)],
+        ['81', expect.any(Number)],
+      ]),
+      taskCount: PARTITIONS,
+    },
   ]);
   expect(await driver.metric('initial_sync_tasks', { execution_id: 'sync-1', state: 'PENDING' })).toBe(
     PARTITIONS,

@@ -229,6 +229,34 @@ describe('a replication', () => {
     });
   });
 
+  test('that is made anew under its id before a new owner begins anew ends its part, the others go on', async () => {
+    const driver = await started();
+    await withSnapshot(driver);
+    for (const id of ['80', '81']) await driver.configure(id, {});
+    await driver.run(1_000);
+    for (const id of ['80', '81']) driver.sinks.script(id, unavailable);
+    await launch(driver);
+    await driver.kill();
+    await driver.configure('80', null);
+    await driver.configure('80', { created: TS_OF_ANOTHER });
+    const { kafka, clock, sinks } = driver;
+    // What travelled with the offsets is lost, and with it where the tasks were.
+    for (const partition of PARTITIONS) {
+      const at = driver.partition(partition);
+      const { offset } = kafka.committed(at) ?? {};
+      if (offset !== undefined) kafka.setCommitted(at, offset, '');
+    }
+    for (const id of ['80', '81']) sinks.script(id, undefined);
+    const next = await started({ kafka, clock, sinks });
+    await next.quietTime();
+    await next.run(5_000);
+
+    expect(stored(next, executionKey('sync-1'))).toMatchObject({
+      status: 'SUCCEEDED',
+      result: { replications: { 80: { outcome: 'deleted' }, 81: { outcome: 'succeeded' } } },
+    });
+  });
+
   test('that is detached waits, and goes on when it has caught up; the others are through long before', async () => {
     const driver = await started();
     await withSnapshot(driver);
