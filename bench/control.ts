@@ -1,6 +1,7 @@
 import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { PER_DATAMART, runControl, type ControlRun } from './control-run.ts';
+import { megabytes } from './megabytes.ts';
 import { median } from './statistics.ts';
 import { table } from './table.ts';
 
@@ -44,9 +45,9 @@ function show(empty: ControlRun, full: ControlRun): string {
         String(replications),
         seconds(median(readyMs)),
         seconds(Math.max(...readyMs)),
-        megabytes(collected.heapUsed),
-        megabytes(collected.external),
-        megabytes(collected.rss),
+        megabytes(collected.heapUsed, 1),
+        megabytes(collected.external, 1),
+        megabytes(collected.rss, 1),
         String(connections),
       ]),
       [
@@ -66,8 +67,4 @@ function show(empty: ControlRun, full: ControlRun): string {
 
 function seconds(milliseconds: number): string {
   return (milliseconds / 1_000).toFixed(1);
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1_048_576).toFixed(1);
 }

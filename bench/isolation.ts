@@ -2,6 +2,7 @@ import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { leastRate, meanRate, QUIET_OTHER_CORES, type Phase } from './isolation-phases.ts';
 import { FAULTS, REPLICATIONS, runIsolation, VALUE_BYTES, type IsolationRun } from './isolation-run.ts';
+import { megabytes } from './megabytes.ts';
 import { table } from './table.ts';
 
 /** While something is wrong, or being made good. */
@@ -199,7 +200,3 @@ const HEADER = [
   'in flight MB',
   'window',
 ];
-
-function megabytes(bytes: number): string {
-  return (bytes / 1_048_576).toFixed(0);
-}

@@ -4,7 +4,7 @@ import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { summarizeProfile } from './profile-summary.ts';
 import { runSyncTrial } from './sync-trial.ts';
-import { runTrial } from './trial.ts';
+import { runTrial, type Trial } from './trial.ts';
 import { warmUpRecords } from './warm-up.ts';
 
 const VALUE_BYTES = 1_024;
@@ -17,25 +17,25 @@ export async function profileProcessor(
   directory: string,
   print: (text: string) => void,
 ): Promise<void> {
-  await mkdir(directory, { recursive: true });
   const dataset = await cluster.produce(options.records, VALUE_BYTES);
   const [delayMs = 0] = options.delaysMs;
-  for (const count of options.replications) {
-    const profileFile = join(directory, `processor-n${count}.cpuprofile`);
-    const { cpu } = await runTrial({
-      cluster,
-      contestant: 'processor',
-      dataset,
-      replications: await cluster.replicate(count),
-      delayMs,
-      warmUpRecords: warmUpRecords(count),
-      passes: 1,
-      hasSnapshot: options.hasSnapshot,
-      profileFile,
-    });
-    print(`N = ${count}, ${delayMs} ms: ${cpu.toFixed(2)} µs a record while profiled, ${profileFile}`);
-    print(await summarizeProfile(profileFile, ROWS));
-  }
+  await profileEach(options, directory, print, {
+    file: 'processor',
+    title: (count) => `N = ${count}, ${delayMs} ms`,
+    record: 'record',
+    trial: async (count, profileFile) =>
+      runTrial({
+        cluster,
+        contestant: 'processor',
+        dataset,
+        replications: await cluster.replicate(count),
+        delayMs,
+        warmUpRecords: warmUpRecords(count),
+        passes: 1,
+        hasSnapshot: options.hasSnapshot,
+        profileFile,
+      }),
+  });
 }
 
 /** The same with rows of a snapshot. */
@@ -45,18 +45,41 @@ export async function profileSync(
   directory: string,
   print: (text: string) => void,
 ): Promise<void> {
-  await mkdir(directory, { recursive: true });
   const rows = await cluster.snapshot(options.sync.rows, VALUE_BYTES);
-  for (const count of options.replications) {
-    const profileFile = join(directory, `sync-n${count}.cpuprofile`);
-    const { cpu } = await runSyncTrial({
-      cluster,
-      warmUp: await cluster.snapshot(Math.min(options.sync.rows, warmUpRecords(count)), VALUE_BYTES),
-      rows,
-      replications: await cluster.replicate(count),
-      profileFile,
-    });
-    print(`sync, N = ${count}: ${cpu.toFixed(2)} µs a row while profiled, ${profileFile}`);
+  await profileEach(options, directory, print, {
+    file: 'sync',
+    title: (count) => `sync, N = ${count}`,
+    record: 'row',
+    trial: async (count, profileFile) =>
+      runSyncTrial({
+        cluster,
+        warmUp: await cluster.snapshot(Math.min(options.sync.rows, warmUpRecords(count)), VALUE_BYTES),
+        rows,
+        replications: await cluster.replicate(count),
+        profileFile,
+      }),
+  });
+}
+
+interface Profiled {
+  readonly file: string;
+  readonly title: (replications: number) => string;
+  /** What the CPU time is told for. */
+  readonly record: string;
+  readonly trial: (replications: number, profileFile: string) => Promise<Trial>;
+}
+
+async function profileEach(
+  { replications }: BenchOptions,
+  directory: string,
+  print: (text: string) => void,
+  { file, title, record, trial }: Profiled,
+): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const count of replications) {
+    const profileFile = join(directory, `${file}-n${count}.cpuprofile`);
+    const { cpu } = await trial(count, profileFile);
+    print(`${title(count)}: ${cpu.toFixed(2)} µs a ${record} while profiled, ${profileFile}`);
     print(await summarizeProfile(profileFile, ROWS));
   }
 }

@@ -1,5 +1,6 @@
 import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
+import { megabytes } from './megabytes.ts';
 import { median } from './statistics.ts';
 import { LIVE_PER_SECOND, runSteady, VALUE_BYTES, type Sample, type SteadyRun } from './steady-run.ts';
 import { table } from './table.ts';
@@ -104,8 +105,8 @@ function show(run: SteadyRun, windows: readonly Window[]): string {
     ['after a forced collection', 'heap MB', 'external MB', 'RSS MB'],
     ...([['before', before] as const, ['after', after] as const] as const).map(([name, memory]) => [
       name,
-      (memory.heapUsed / 1_048_576).toFixed(1),
-      (memory.external / 1_048_576).toFixed(1),
+      megabytes(memory.heapUsed, 1),
+      megabytes(memory.external, 1),
       megabytes(memory.rss),
     ]),
   ];
@@ -119,7 +120,3 @@ function show(run: SteadyRun, windows: readonly Window[]): string {
 }
 
 const HEADER = ['from s', 'RSS MB', 'heap MB', 'external MB', 'in flight MB', 'cores', 'delivered/s'];
-
-function megabytes(bytes: number): string {
-  return (bytes / 1_048_576).toFixed(0);
-}

@@ -2,6 +2,7 @@ import { alternatingRuns } from './alternating-runs.ts';
 import type { BenchCluster } from './bench-cluster.ts';
 import type { BenchOptions } from './bench-options.ts';
 import { QUIET_OTHER_CORES, type Phase } from './isolation-phases.ts';
+import { megabytes } from './megabytes.ts';
 import { REPLICATIONS, runSyncContention, type SyncContention } from './sync-contention.ts';
 import { runSyncTrial } from './sync-trial.ts';
 import { table } from './table.ts';
@@ -186,8 +187,4 @@ function lineOfPhase(phase: Phase): string[] {
     megabytes(phase.maxRssBytes),
     megabytes(phase.maxInFlightBytes),
   ];
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1_048_576).toFixed(0);
 }

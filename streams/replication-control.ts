@@ -169,7 +169,7 @@ export class ReplicationControl {
       caughtUp: () => this.#tables.caughtUp(signal),
       configPosition: () => this.#tables.configProgress.position,
       snapshotTopics: options.snapshotTopics,
-      missedBy: (config) => this.#missedBy(config),
+      missedBy: (replications) => this.#missedBy(replications),
       windowMs: options.syncWindowMs,
       metrics: options.metrics,
       clock,
@@ -195,11 +195,20 @@ export class ReplicationControl {
     });
   }
 
-  async #missedBy({ id }: ReplicationConfig): Promise<GapFinding | null> {
-    const { reader, clock, tombstonesKeptMs } = this.#options;
-    const gaps = gapsOf(this.#tables.status.reports(id));
-    if (gaps.length === 0) return null;
-    return findingOf(gaps, { reader, nowMs: clock.now(), tombstonesKeptMs: await tombstonesKeptMs() });
+  /** The cluster is asked once, and only when there are gaps. */
+  async #missedBy(replications: readonly ReplicationConfig[]): Promise<ReadonlyMap<string, GapFinding>> {
+    const { reader, clock } = this.#options;
+    const findings = new Map<string, GapFinding>();
+    const gaps = replications
+      .map(({ id }) => ({ id, ofReplication: gapsOf(this.#tables.status.reports(id)) }))
+      .filter(({ ofReplication }) => ofReplication.length > 0);
+    if (gaps.length === 0) return findings;
+    const known = { reader, nowMs: clock.now(), tombstonesKeptMs: await this.#options.tombstonesKeptMs() };
+    for (const { id, ofReplication } of gaps) {
+      const finding = await findingOf(ofReplication, known);
+      if (finding) findings.set(id, finding);
+    }
+    return findings;
   }
 
   /** The tables that are followed; others may look at them. */

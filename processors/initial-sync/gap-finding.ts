@@ -28,8 +28,9 @@ export function gapJson({ offsets, since, isOlderThanTombstones }: GapFinding): 
 
 /** Null for anything else than what `gapJson` writes. */
 export function readGap(value: unknown): GapFinding | null {
-  const offsets = isJsonObject(value) ? offsetOrNull(value.offsets) : null;
-  if (!isJsonObject(value) || offsets === null) return null;
+  if (!isJsonObject(value)) return null;
+  const offsets = offsetOrNull(value.offsets);
+  if (offsets === null) return null;
   const isOlder = value.older_than_tombstones;
   return {
     offsets,

@@ -29,8 +29,8 @@ export interface LaunchJudgeOptions {
   readonly configPosition: () => number;
   /** Asks the cluster for the snapshot topics, in the order of the mutation topics. */
   readonly snapshotTopics: () => Promise<readonly SnapshotTopic[]>;
-  /** What the replication has missed since its last synchronization; null: nothing. Never rejects. */
-  readonly missedBy: (config: ReplicationConfig) => Promise<GapFinding | null>;
+  /** What each replication has missed since its last synchronization, by id, where it has. Never rejects. */
+  readonly missedBy: (replications: readonly ReplicationConfig[]) => Promise<ReadonlyMap<string, GapFinding>>;
   /** How long a succeeded synchronization blocks the next one of its replications, in ms; 0 for not at all. */
   readonly windowMs: number;
   readonly clock: Clock;
@@ -96,15 +96,12 @@ export class LaunchJudge {
   /** What any that it may be for has missed. */
   async #gapsFor({ asked }: RequestedLaunch): Promise<ReadonlyMap<string, GapFinding>> {
     const { replications, missedBy } = this.#options;
-    const gaps = new Map<string, GapFinding>();
-    if (asked.kind === 'refused') return gaps;
+    if (asked.kind === 'refused') return new Map();
     const { datamartId, replicationIds } = asked.launch;
-    for (const config of replications.ofDatamart(datamartId)) {
-      const isAsked = config.status === 'ACTIVE' && (replicationIds?.includes(config.id) ?? true);
-      const gap = isAsked ? await missedBy(config) : null;
-      if (gap) gaps.set(config.id, gap);
-    }
-    return gaps;
+    const candidates = replications
+      .ofDatamart(datamartId)
+      .filter(({ id, status }) => status === 'ACTIVE' && (replicationIds?.includes(id) ?? true));
+    return missedBy(candidates);
   }
 
   /** The execution's first record. */

@@ -1,3 +1,5 @@
+import { READ_MIB } from '../kafka-port.ts';
+
 /** Of all reads together, in MiB. */
 const AT_ONCE_MIB = 16;
 
@@ -10,7 +12,7 @@ export class ReadSlots {
   readonly #waiting: { readonly mib: number; readonly start: () => void }[] = [];
 
   /** Runs `work`, which reads so much at most and lets go of what it has read, once there is room. */
-  async run<Value>(work: () => Promise<Value>, mib = 1): Promise<Value> {
+  async run<Value>(work: () => Promise<Value>, mib = READ_MIB.all): Promise<Value> {
     if (this.#waiting.length === 0 && mib <= this.#freeMib) this.#freeMib -= mib;
     else await new Promise<void>((resolve) => this.#waiting.push({ mib, start: resolve }));
     try {

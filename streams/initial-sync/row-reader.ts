@@ -9,7 +9,13 @@ import { MutationSourceView } from '../../schemas/mutation-source.ts';
 import { DELETE, MutationView, type DatamartKey } from '../../schemas/mutation.ts';
 import type { Clock } from '../clock.ts';
 import { FanOut, type FanOutContext } from '../fan-out.ts';
-import type { ConsumedBatch, ConsumedRecord, PartitionReader, TopicPartition } from '../kafka-port.ts';
+import {
+  READ_MIB,
+  type ConsumedBatch,
+  type ConsumedRecord,
+  type PartitionReader,
+  type TopicPartition,
+} from '../kafka-port.ts';
 import type { ReplayTurns } from '../replay-turns.ts';
 import type { SchemaLoader } from '../schema-loader.ts';
 import type { RowOrigin } from '../segment.ts';
@@ -25,7 +31,7 @@ const BACKLOG_RECORDS = 2_000;
 const MOST_BACKLOG_BYTES = 4 * 1024 * 1024;
 const LEAST_BACKLOG_BYTES = 256 * 1024;
 /** What one read has at the most, but for a single record that is larger. */
-const KEPT_BYTES = 1024 * 1024;
+const KEPT_BYTES = READ_MIB.all * 1024 * 1024;
 /** In place of the header that an upstream didn't write: older than every mutation. */
 const NO_SOURCE = Buffer.alloc(0);
 

@@ -1,21 +1,13 @@
 import { sleep } from '../../streams/clock.ts';
 import type { KafkaPort } from '../../streams/kafka-port.ts';
-import type { Logger } from '../../streams/logger.ts';
 import { PartitionPins } from '../../streams/partition-pins.ts';
 import { TableWriter } from '../../streams/table-writer.ts';
 import { adoptPartitions, type GroupCommit, type GrownTopic } from '../../streams/topics/adopt-partitions.ts';
+import { silentLogger } from '../support/silent-logger.ts';
 import { GROUP, MUTATIONS, TOPICS } from './simulated-instance.ts';
 import type { SimulatedProcess } from './simulated-process.ts';
 
 const AGAIN_MS = 1_000;
-
-const SILENT: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => SILENT,
-};
 
 export interface PartitionOperatorOptions {
   readonly process: SimulatedProcess;
@@ -36,7 +28,7 @@ export async function adoptAdded(
     producer: port.producer(),
     clock: process,
     random,
-    logger: SILENT,
+    logger: silentLogger,
     signal: never,
   });
   const ports = {

@@ -4,7 +4,16 @@ import type { PlantedBug } from './planted-bugs.ts';
 import { PlantedSources } from './planted-sources.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const COPIED = ['streams', 'processors', 'schemas', 'sinks', 'local', 'test/simulation', 'package.json'];
+const COPIED = [
+  'streams',
+  'processors',
+  'schemas',
+  'sinks',
+  'local',
+  'test/simulation',
+  'test/support',
+  'package.json',
+];
 /** A violation of any of these seeds is enough. */
 export const SEEDS_PER_BUG = 200;
 

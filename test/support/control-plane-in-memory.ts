@@ -91,7 +91,7 @@ export class ControlPlaneInMemory implements ControlState, ControlLog {
       isCoordinator: () => this.hasCoordinator,
       caughtUp: () => Promise.resolve(),
       configPosition: () => this.#offset + 1,
-      missedBy: () => Promise.resolve(null),
+      missedBy: () => Promise.resolve(new Map()),
       snapshotTopics: async () => [
         {
           snapshot: 'datamart-snapshot',

@@ -35,6 +35,13 @@ async function started(
   return driver;
 }
 
+/** The next owner after one that was killed, once it may send. */
+async function successorOf({ kafka, clock, sinks }: TopologyTestDriver): Promise<TopologyTestDriver> {
+  const next = await started({ kafka, clock, sinks });
+  await next.quietTime();
+  return next;
+}
+
 const activity = (n: number, fields: Fields = {}) =>
   aMutation({ doc_type: 'UserActivity', user_activity_id: `a${n}`, value: { n, v: 1 }, ...fields });
 const deletion = (n: number) => activity(n, { op: 'DELETE', value: undefined });
@@ -141,10 +148,8 @@ test('a new owner goes on with S and E of the first one, and does not send again
   expect(commit.s).toMatchObject([{ e: 'sync-1', l: 3, o: 2 }]);
 
   await driver.kill();
-  const { kafka, clock, sinks } = driver;
-  sinks.script('80', undefined);
-  const next = await started({ kafka, clock, sinks });
-  await next.quietTime();
+  driver.sinks.script('80', undefined);
+  const next = await successorOf(driver);
   await next.run(5_000);
 
   expect(stored(next, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED' });
@@ -239,7 +244,7 @@ describe('a replication', () => {
     await driver.kill();
     await driver.configure('80', null);
     await driver.configure('80', { created: TS_OF_ANOTHER });
-    const { kafka, clock, sinks } = driver;
+    const { kafka, sinks } = driver;
     // What travelled with the offsets is lost, and with it where the tasks were.
     for (const partition of PARTITIONS) {
       const at = driver.partition(partition);
@@ -247,8 +252,7 @@ describe('a replication', () => {
       if (offset !== undefined) kafka.setCommitted(at, offset, '');
     }
     for (const id of ['80', '81']) sinks.script(id, undefined);
-    const next = await started({ kafka, clock, sinks });
-    await next.quietTime();
+    const next = await successorOf(driver);
     await next.run(5_000);
 
     expect(stored(next, executionKey('sync-1'))).toMatchObject({
@@ -439,13 +443,12 @@ describe('a restart of every owner', () => {
     expect(parseCommitMetadata(metadata ?? null).s).toHaveLength(isStartDurable ? 1 : 0);
 
     await driver.kill();
-    const { kafka, clock, sinks } = driver;
+    const { kafka, sinks } = driver;
     kafka.readFault = null;
     kafka.commitFault = null;
     kafka.produceFault = null;
     sinks.script('80', undefined);
-    const next = await started({ kafka, clock, sinks });
-    await next.quietTime();
+    const next = await successorOf(driver);
     await next.run(10_000);
 
     expect(stored(next, executionKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED', completed_tasks: 4 });
@@ -467,11 +470,10 @@ describe('a restart of every owner', () => {
     expect(driver.kafka.committed(driver.partition(1))).toMatchObject({ offset: 4 });
 
     await driver.kill();
-    const { kafka, clock, sinks } = driver;
+    const { kafka } = driver;
     kafka.readFault = null;
     kafka.deleteBefore(driver.partition(1), 4);
-    const next = await started({ kafka, clock, sinks });
-    await next.quietTime();
+    const next = await successorOf(driver);
     await next.run(10_000);
 
     expect(stored(next, executionKey('sync-1'))).toMatchObject({
