@@ -1,4 +1,5 @@
 import type { ExecutionResource } from '../../api/execution-resource.ts';
+import { durationText } from '../duration-text.ts';
 import { safeWords } from '../safe-text.ts';
 import { textTable } from '../text-output.ts';
 import { timeText } from '../time-text.ts';
@@ -21,7 +22,7 @@ export function listText(executions: readonly ExecutionResource[]): string {
     idsText(execution.parameters.replication_ids),
     operationsOf(execution),
     timeText(execution.creation_date),
-    durationText(execution.duration ?? null),
+    tookText(execution) ?? '-',
   ]);
   return textTable(
     ['id', 'datamart', 'status', 'progress', 'replications', 'operations', 'requested', 'took'],
@@ -37,7 +38,7 @@ export function detailsText(execution: ExecutionResource): string {
     ['status', status],
     ['requested', `${timeText(execution.creation_date)}${user === null ? '' : ` by ${user}`}`],
     ['started', execution.start_date === undefined ? null : timeText(execution.start_date)],
-    ['took', execution.duration === undefined ? null : durationText(execution.duration)],
+    ['took', tookText(execution)],
     ['tasks', tasksText(execution)],
     ['progress', percentText(execution.progress)],
     ['budget', parameters.max_operations === null ? null : `${parameters.max_operations} operations`],
@@ -66,14 +67,8 @@ export function percentText(progress: number): string {
   return `${Math.floor(progress * 1_000) / 10} %`;
 }
 
-/** Whole seconds, minutes or hours: `52 s`, `4 min 10 s`, `3 h 5 min`. */
-export function durationText(ms: number | null): string {
-  if (ms === null) return '-';
-  const seconds = Math.round(ms / 1_000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
-  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+function tookText({ duration }: ExecutionResource): string | null {
+  return duration === undefined ? null : durationText(duration / 1_000);
 }
 
 function tasksText({

@@ -1,5 +1,6 @@
 import type { ExecutionResource } from '../../api/execution-resource.ts';
-import { durationText, operationsOf, percentText } from './execution-text.ts';
+import { durationText } from '../duration-text.ts';
+import { operationsOf, percentText } from './execution-text.ts';
 
 /** Long enough that a report every few seconds gives a steady rate. */
 const WINDOW_MS = 30_000;
@@ -51,7 +52,7 @@ export function progressText(execution: ExecutionResource, pace: SyncPace): stri
     `${bar} ${percentText(progress)}`,
     status === 'PENDING' ? 'waits for a processor' : `${operationsOf(execution)} operations`,
     ...(rate === null || status === 'PENDING' ? [] : [`${Math.round(rate)}/s`]),
-    ...(remainingMs === null || held !== null ? [] : [`${durationText(remainingMs)} to go`]),
+    ...(remainingMs === null || held !== null ? [] : [`${durationText(remainingMs / 1_000)} to go`]),
     `${done} of ${all} tasks`,
     ...(held === null ? [] : [`held by ${held}`]),
   ].join(', ');

@@ -3,7 +3,7 @@ import type { ReplicationConfig } from '../../processors/replication-config.ts';
 import { DOCUMENT_TYPES, type DocumentType, type DocumentTypeMask } from '../../schemas/document-type.ts';
 import type { SinkError } from '../../sinks/sink.ts';
 import type { Lane } from '../lane.ts';
-import { identityHash, identityOf } from '../replication-identity.ts';
+import { identityHash } from '../replication-identity.ts';
 import type { Segment } from '../segment.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { RowQueue, type RowQueueOwner } from './row-queue.ts';
@@ -85,11 +85,6 @@ export class SyncPart implements RowQueueOwner {
     for (const [i, type] of DOCUMENT_TYPES.entries())
       if (this.#documents[i]) documents.set(type, this.#documents[i]);
     return { outcome: this.#outcome, documents, skippedNewer: this.#skippedNewer, rejected: this.#rejected };
-  }
-
-  /** Whether it is a part of this replication, and not of another that was made under its id. */
-  isOf(config: ReplicationConfig | null): boolean {
-    return config !== null && identityOf(config) === identityOf(this.config);
   }
 
   /** Whether rows of the document type are sent to the replication. */

@@ -312,11 +312,10 @@ export class SyncTask implements SyncPartOwner {
 
   /** Parts come and go with their lanes; those of replications that are no more, or in ERROR, end. */
   #followReplications(): void {
-    const { table } = this.#context;
     for (const part of this.#parts) {
       if (part.outcome !== null) continue;
-      const config = table.get(part.replicationId);
-      if (!config || !part.isOf(config)) part.end('deleted');
+      const config = this.#configOf(part.replicationId);
+      if (!config) part.end('deleted');
       else if (this.#owner.stanceOf(config).state === 'ERROR') part.end('error');
       else if (part.position >= this.#endOffset) this.#succeed(part);
       else part.serveBy(this.#owner.followingLaneOf(config));

@@ -108,7 +108,7 @@ UserSegment, deleted   0   3
 
 replication  messages  bytes  requests  billed                               time
 80                 75   7500         2  9000 bytes                           1 s
-81                 75   7500         2  73 events; 1 s of a throughput unit  84 min
+81                 75   7500         2  73 events; 1 s of a throughput unit  1 h 23 min
 
 - time at 100 operations a second for each replication
 - requests and what is billed for them are the least: a slow synchronization sends smaller requests
