@@ -39,6 +39,11 @@ export interface ConsumedBatch extends TopicPartition {
   /** The log's end as the broker told it with this batch. */
   readonly highWatermark: number;
   readonly records: readonly ConsumedRecord[];
+  /**
+   * Of what a `PartitionReader` has read: its bytes may be written over from now on. Nobody has to call it; who does looks
+   * at none of its records any more.
+   */
+  readonly release?: () => void;
 }
 
 /** What the group's coordinator knows of one partition. */

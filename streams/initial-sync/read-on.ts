@@ -30,7 +30,9 @@ export interface ReadRange {
 }
 
 /**
- * Reads `[from, to)` record by record, waiting where `take` asks for it; compaction may have left holes. Resolves at the end, or when `signal` aborts.
+ * Reads `[from, to)` record by record, waiting where `take` asks for it; compaction may have left holes. Resolves at the
+ * end, or when `signal` aborts. A record is valid until `take` is done with it: its bytes are used again.
+ *
  * Rejects with `OffsetLostError` when the log begins behind what is to be read next, with what `take` threw, or because
  * the log can't be read now.
  */
@@ -48,6 +50,7 @@ export async function readOn(
         if (taking) await taking;
         if (signal.aborted) break;
       }
+      batch.release?.();
       return batch.nextOffset;
     }, READ_MIB[needed]);
     if (position === start) await sleep(clock, READ_WAIT_MS, signal);

@@ -156,6 +156,7 @@ export class RowReader {
     }
     const isHalted = reached < Math.min(batch.nextOffset, group.to);
     this.#keep(isHalted && !signal.aborted ? batch : null);
+    if (batch !== this.#lastRead) batch.release?.();
     if (isHalted && this.#topology.schemaId >= 0)
       await this.#context.schemas.load(this.#topology.schemaId, signal).catch(() => undefined);
     return reached > group.from;

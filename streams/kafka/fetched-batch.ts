@@ -24,6 +24,8 @@ export class FetchedBatch {
   readonly partition: number;
   readonly fetchedOffset: string;
   readonly highWatermark: string;
+  /** What its first records are views on: the response, where they came uncompressed. Null without records. */
+  readonly buffer: ArrayBufferLike | null;
   readonly #fetched: number;
   readonly #nextOffset: number;
   readonly #needed: NeededOfRecords;
@@ -35,6 +37,8 @@ export class FetchedBatch {
     this.partition = data.partition;
     this.fetchedOffset = fetchedOffset;
     this.highWatermark = data.highWatermark;
+    const [first] = data.messages;
+    this.buffer = first instanceof RecordBatch ? first.buffer : null;
     this.#fetched = safeOffset(fetchedOffset);
     this.#nextOffset = nextOffset(data.messages, this.#fetched);
     this.#needed = needed;

@@ -10,6 +10,7 @@ import { safeOffset, type Cluster, type FetchedPartition } from './cluster.ts';
 import { FetchedBatch } from './fetched-batch.ts';
 import { assertFetchingIsPatched } from './kafkajs-patches.ts';
 import type { KafkaClient } from './kafkajs.ts';
+import { responseBuffers } from './response-buffers.ts';
 
 const MIB = 1024 * 1024;
 /** Only committed records, as the group's consumer reads them. */
@@ -50,7 +51,9 @@ export class KafkajsPartitionReader implements PartitionReader {
     const { topic } = at;
     const cluster = await this.#connection.ready(topic);
     const data = await this.#fetch(cluster, at, offset, { maxWaitMs, maxBytes: READ_MIB[needed] * MIB });
-    return new FetchedBatch(topic, String(offset), data, needed).consumed();
+    const batch = new FetchedBatch(topic, String(offset), data, needed);
+    const { buffer } = batch;
+    return { ...batch.consumed(), release: () => buffer && responseBuffers.giveBack(buffer) };
   }
 
   close(): Promise<void> {

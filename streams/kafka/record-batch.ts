@@ -122,6 +122,11 @@ export class RecordBatch {
       throw this.#corrupt('its header is invalid');
   }
 
+  /** What its records are views on. */
+  get buffer(): ArrayBufferLike {
+    return this.#records.buffer;
+  }
+
   /** True for the marker that ends an aborted transaction. */
   isAbortMarker(): boolean {
     if (!this.isControl) return false;

@@ -1,5 +1,6 @@
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import { responseBuffers } from './response-buffers.ts';
 
 const KEEP_ALIVE_DELAY_MS = 60_000;
 const SIZE_BYTES = 4;
@@ -102,7 +103,7 @@ export class ResponseReader {
         );
       }
       const from = at + SIZE_BYTES;
-      const response = Buffer.allocUnsafeSlow(size);
+      const response = responseBuffers.take(size);
       const length = this.#arrival.copy(response, 0, from, Math.min(from + size, this.#arrived));
       at = from + length;
       if (length === size) {
