@@ -50,8 +50,8 @@ async function benchRows(
         `sync, N = ${count}: a row costs ${sync.cpu.toFixed(2)} µs, a live mutation ${live.cpu.toFixed(2)}; ` +
           `the ratio is ${ratio.toFixed(2)}, ${REQUIRED_RATIO} is required`,
       );
-    if (sync.peakRssMb > RSS_CAP_MB)
-      broken.push(`sync, N = ${count}: RSS of ${sync.peakRssMb.toFixed(0)} MB`);
+    for (const { peakRssMb } of [live, sync])
+      if (peakRssMb > RSS_CAP_MB) broken.push(`sync, N = ${count}: RSS of ${peakRssMb.toFixed(0)} MB`);
   }
   print(
     `sync, ${rows} rows of a snapshot beside as many live mutations, value ${VALUE_BYTES} B, medians of ${runs}\n` +

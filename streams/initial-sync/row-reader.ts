@@ -24,6 +24,7 @@ import type { SetMemory } from './document-set.ts';
 import { readAt } from './read-on.ts';
 import type { ReadSlots } from './read-slots.ts';
 import type { RowQueue } from './row-queue.ts';
+import { RowReceivers } from './row-receivers.ts';
 import type { SyncPart } from './sync-part.ts';
 
 /** A part that has this much before it takes part in no further read: two requests, so that it never waits for a read. */
@@ -99,6 +100,7 @@ export class RowReader {
   readonly #origin = new RowOriginView();
   /** Who is read for, and through which queues. */
   #reading = new Map<string, SyncPart>();
+  #receivers = new RowReceivers([]);
   #queues: readonly (RowQueue | null)[] = [];
   #lastRead: ConsumedBatch | null = null;
   /** Operations that the next row makes, if it was the budget that it had to wait for. */
@@ -148,7 +150,7 @@ export class RowReader {
     const present = group.parts.filter((part, i) => this.#isPresent(part, group.queues[i], group.from));
     if (present.length === 0) return false;
     this.#readFor(present);
-    const reached = this.#dispatch(group, present, batch);
+    const reached = this.#dispatch(group, batch);
     for (const { queue } of present) queue?.fed(reached);
     for (const fanOut of [this.#fanOut, this.#deletions]) {
       fanOut.sealTouched();
@@ -219,11 +221,12 @@ export class RowReader {
     if (isSame) return;
     this.#queues = queues;
     this.#reading = new Map(parts.map((part) => [part.replicationId, part]));
+    this.#receivers = new RowReceivers(parts);
     for (const fanOut of [this.#fanOut, this.#deletions]) fanOut.refresh(this.#options.datamart);
   }
 
   /** Returns where it stopped: at the group's end, or at a row that must wait. */
-  #dispatch(group: Group, parts: readonly SyncPart[], batch: ConsumedBatch): number {
+  #dispatch(group: Group, batch: ConsumedBatch): number {
     const end = Math.min(batch.nextOffset, group.to);
     const arrival = this.#context.clock.monotonic();
     let budget = this.#options.budget();
@@ -235,34 +238,19 @@ export class RowReader {
       const row = this.#rowOf(record, verdict);
       if (row === null) continue;
       if (row === 'schema_needed') return record.offset;
+      const receivers = this.#receivers.of(row.mutation.docType, row.plan, row.fanOut === this.#deletions);
       if (verdict.kind === 'newer') {
-        for (const part of parts) if (this.#wants(part, row)) part.skipped(1);
+        for (const part of receivers) part.skipped(1);
         continue;
       }
-      const operations = this.#operationsOf(row, parts, arrival);
-      if (operations === null) return record.offset;
-      this.#nextOperations = operations > budget ? operations : 1;
-      if (operations > budget) return record.offset;
-      budget -= operations;
-      for (const part of parts) if (this.#wants(part, row)) part.rate.take();
+      if (!receivers.every(({ rate }) => rate.allows(arrival))) return record.offset;
+      this.#nextOperations = receivers.length > budget ? receivers.length : 1;
+      if (receivers.length > budget) return record.offset;
+      budget -= receivers.length;
+      for (const { rate } of receivers) rate.take();
       row.fanOut.append(row.mutation, row.plan, this.#origin.of(record, verdict, arrival));
     }
     return end;
-  }
-
-  #wants(part: SyncPart, { mutation, plan, fanOut }: Row): boolean {
-    return part.wants(mutation.docType, plan) && (fanOut === this.#fanOut || part.needsDeletions);
-  }
-
-  /** How many parts are sent the row; null while the rate of one of them doesn't allow it. */
-  #operationsOf(row: Row, parts: readonly SyncPart[], nowMs: number): number | null {
-    let operations = 0;
-    for (const part of parts) {
-      if (!this.#wants(part, row)) continue;
-      if (!part.rate.allows(nowMs)) return null;
-      operations += 1;
-    }
-    return operations;
   }
 
   /** The operation that a record of the snapshot stands for; null: none. */

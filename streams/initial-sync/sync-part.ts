@@ -1,6 +1,5 @@
-import type { DatamartPlan } from '../../processors/datamart-plan.ts';
 import type { ReplicationConfig } from '../../processors/replication-config.ts';
-import { DOCUMENT_TYPES, type DocumentType, type DocumentTypeMask } from '../../schemas/document-type.ts';
+import { DOCUMENT_TYPES, type DocumentType } from '../../schemas/document-type.ts';
 import type { SinkError } from '../../sinks/sink.ts';
 import type { Lane } from '../lane.ts';
 import { identityHash } from '../replication-identity.ts';
@@ -34,8 +33,6 @@ export class SyncPart implements RowQueueOwner {
   #outcome: PartOutcome | null;
   #queue: RowQueue | null = null;
   #position: number;
-  #plan: DatamartPlan | null = null;
-  #wanted: DocumentTypeMask = 0;
 
   /** `before`: what was reported of the part by an owner before. */
   constructor(
@@ -85,18 +82,6 @@ export class SyncPart implements RowQueueOwner {
     for (const [i, type] of DOCUMENT_TYPES.entries())
       if (this.#documents[i]) documents.set(type, this.#documents[i]);
     return { outcome: this.#outcome, documents, skippedNewer: this.#skippedNewer, rejected: this.#rejected };
-  }
-
-  /** Whether rows of the document type are sent to the replication. */
-  wants(docType: number, plan: DatamartPlan): boolean {
-    if (plan !== this.#plan) {
-      this.#plan = plan;
-      const routes = plan.routes.filter(({ replications }) =>
-        replications.some(({ id }) => id === this.replicationId),
-      );
-      this.#wanted = routes.reduce((mask, { documents }) => mask | documents, 0);
-    }
-    return (this.#wanted & (1 << docType)) !== 0;
   }
 
   /** Delivers through this lane from now on; null: there is none at present. */

@@ -5,6 +5,7 @@ import type {
   PartitionWriter,
   Producer,
 } from '../../streams/kafka-port.ts';
+import { spoiledOnRelease } from '../support/spoiled-on-release.ts';
 import type { Chance } from './chance.ts';
 import type { MembershipObserver } from './memberships.ts';
 import type { Network } from './network.ts';
@@ -57,7 +58,7 @@ function simulatedReader({ process, kafka, network }: SimulatedPortOptions): Par
         else
           kafka.whenReadable([{ ...at, offset }], maxWaitMs, () => {
             if (offset < kafka.start(at)) fail(new Error('OFFSET_OUT_OF_RANGE'));
-            else answer(kafka.read(at, offset));
+            else answer(spoiledOnRelease(kafka.read(at, offset)));
           });
       }),
     close: () => Promise.resolve(),

@@ -16,6 +16,7 @@ import type {
   RecordList,
   TopicPartition,
 } from '../../streams/kafka-port.ts';
+import { spoiledOnRelease } from './spoiled-on-release.ts';
 
 const HEARTBEAT_MS = 3_000;
 
@@ -159,7 +160,7 @@ export class InMemoryKafka {
             this.#clock.schedule(maxWaitMs, resolve);
           });
         }
-        return this.read(at, offset);
+        return spoiledOnRelease(this.read(at, offset));
       },
       close: () => Promise.resolve(),
     };

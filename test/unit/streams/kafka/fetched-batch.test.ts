@@ -63,6 +63,15 @@ describe('a fetched batch', () => {
     expect([batch.offsetLag(), batch.offsetLagLow()]).toEqual(['985', '988']);
   });
 
+  test('knows the bytes of the response, so that they can be used again', async () => {
+    const response = plain(10n, 3);
+    const messages = await readRecordBatches(response, (_codec, bytes) => Promise.resolve(bytes));
+    const data = { partition: 3, highWatermark: '13', messages };
+
+    expect(new FetchedBatch('t', '10', data).buffer).toBe(response.buffer);
+    expect((await fetched([], 1_000)).buffer).toBeNull();
+  });
+
   test('is empty when nothing came at the log’s end, and leaves the position', async () => {
     const batch = await fetched([], 1_000);
 
