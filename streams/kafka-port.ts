@@ -117,7 +117,7 @@ export interface GroupConsumer {
 export type NeededOfRecords = 'all' | 'keys';
 
 /** How much one read of a partition brings at most, in MiB, but for a single record that is larger. */
-export const READ_MIB: Readonly<Record<NeededOfRecords, number>> = { all: 2, keys: 4 };
+export const READ_MIB: Readonly<Record<NeededOfRecords, number>> = { all: 1, keys: 4 };
 
 /** Reads partitions outside the group, from any offset: global tables, replays, single records. */
 export interface PartitionReader {
