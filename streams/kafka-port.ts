@@ -41,7 +41,7 @@ export interface ConsumedBatch extends TopicPartition {
   readonly records: readonly ConsumedRecord[];
   /**
    * Of what a `PartitionReader` has read: its bytes may be written over from now on. Nobody has to call it; who does looks
-   * at none of its records any more.
+   * at none of its records any more. A second call does nothing.
    */
   readonly release?: () => void;
 }

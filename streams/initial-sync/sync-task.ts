@@ -9,7 +9,7 @@ import type { TopicPartition } from '../kafka-port.ts';
 import type { Lane } from '../lane.ts';
 import type { Logger } from '../logger.ts';
 import type { EngineMetrics } from '../metrics.ts';
-import { identityHash } from '../replication-identity.ts';
+import { identityHash, identityOf } from '../replication-identity.ts';
 import type { Stance } from '../replication-states.ts';
 import { DeadDocuments } from './dead-documents.ts';
 import { DocumentSetFullError } from './document-set.ts';
@@ -315,7 +315,7 @@ export class SyncTask implements SyncPartOwner {
     for (const part of this.#parts) {
       if (part.outcome !== null) continue;
       const config = this.#configOf(part.replicationId);
-      if (!config) part.end('deleted');
+      if (!config || identityOf(config) !== identityOf(part.config)) part.end('deleted');
       else if (this.#owner.stanceOf(config).state === 'ERROR') part.end('error');
       else if (part.position >= this.#endOffset) this.#succeed(part);
       else part.serveBy(this.#owner.followingLaneOf(config));

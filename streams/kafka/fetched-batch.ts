@@ -24,7 +24,7 @@ export class FetchedBatch {
   readonly partition: number;
   readonly fetchedOffset: string;
   readonly highWatermark: string;
-  /** What its first records are views on: the response, where they came uncompressed. Null without records. */
+  /** What its records are views on: the response, where they came uncompressed. Null when no record batch came. */
   readonly buffer: ArrayBufferLike | null;
   readonly #fetched: number;
   readonly #nextOffset: number;

@@ -52,8 +52,13 @@ export class KafkajsPartitionReader implements PartitionReader {
     const cluster = await this.#connection.ready(topic);
     const data = await this.#fetch(cluster, at, offset, { maxWaitMs, maxBytes: READ_MIB[needed] * MIB });
     const batch = new FetchedBatch(topic, String(offset), data, needed);
-    const { buffer } = batch;
-    return { ...batch.consumed(), release: () => buffer && responseBuffers.giveBack(buffer) };
+    let { buffer } = batch;
+    const release = (): void => {
+      if (buffer) responseBuffers.giveBack(buffer);
+      // Somebody else may have it from now on.
+      buffer = null;
+    };
+    return { ...batch.consumed(), release };
   }
 
   close(): Promise<void> {

@@ -8,7 +8,8 @@ const MOST_FREE = 16;
  * The buffers of large responses, to be used again. Fresh memory costs several times what reading into it does, and as
  * garbage outside of V8's heap it brings on full collections.
  *
- * A free buffer is held by a weak reference: those that nobody uses go with the next full collection.
+ * A free buffer is held by a weak reference: those that nobody uses go with the next full collection, so they count in
+ * no budget. Responses that nobody gives back, those of the group's consumer, may take free ones too.
  */
 export class ResponseBuffers {
   readonly #lent = new WeakSet<ArrayBufferLike>();
@@ -24,13 +25,20 @@ export class ResponseBuffers {
 
   /** Nothing looks at the bytes any more, and nobody else has views on them. Does nothing when they aren't from here. */
   giveBack(bytes: ArrayBufferLike): void {
-    if (this.#lent.delete(bytes) && this.#free.length < MOST_FREE) this.#free.push(new WeakRef(bytes));
+    if (!this.#lent.delete(bytes)) return;
+    this.#forgetCollected();
+    if (this.#free.length < MOST_FREE) this.#free.push(new WeakRef(bytes));
   }
 
   #takeFree(size: number): ArrayBufferLike | null {
-    this.#free = this.#free.filter((reference) => reference.deref() !== undefined);
+    this.#forgetCollected();
     const at = this.#free.findIndex((reference) => isOfUse(reference.deref(), size));
-    return this.#free.splice(at, at < 0 ? 0 : 1)[0]?.deref() ?? null;
+    const [found] = at < 0 ? [] : this.#free.splice(at, 1);
+    return found?.deref() ?? null;
+  }
+
+  #forgetCollected(): void {
+    this.#free = this.#free.filter((reference) => reference.deref() !== undefined);
   }
 }
 

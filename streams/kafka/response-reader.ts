@@ -53,7 +53,7 @@ export function socketInto(target: ResponseTarget): (address: SocketAddress) => 
 
 /**
  * Puts responses together where the socket writes them: a response that doesn't fit the arrival buffer gets a buffer of
- * its size, and the rest is read into it. Every response has a buffer of its own, because records are views on it.
+ * its own, and the rest is read into it. Nobody else has that before it is given back, because records are views on it.
  */
 export class ResponseReader {
   readonly #target: ResponseTarget;

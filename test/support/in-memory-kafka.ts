@@ -38,6 +38,7 @@ export class InMemoryKafka {
   readonly #starts = new Map<string, number>();
   /** Reads that wait for records. */
   readonly #readers = new Set<() => void>();
+  readonly #unreleased = new Map<string, number>();
   #generationId = 0;
   /** When set, asked before every produce; a returned error is thrown. */
   produceFault: ((topic: string, records: readonly ProducedRecord[]) => Error | null) | null = null;
@@ -101,6 +102,11 @@ export class InMemoryKafka {
     };
   }
 
+  /** How many reads of the topic nobody has released. */
+  unreleased(topic: string): number {
+    return this.#unreleased.get(topic) ?? 0;
+  }
+
   nextGeneration(): number {
     this.#generationId += 1;
     return this.#generationId;
@@ -160,10 +166,20 @@ export class InMemoryKafka {
             this.#clock.schedule(maxWaitMs, resolve);
           });
         }
-        return spoiledOnRelease(this.read(at, offset));
+        return this.#lend(this.read(at, offset));
       },
       close: () => Promise.resolve(),
     };
+  }
+
+  /** Of the readers' batches with records, those that weren't released yet count. */
+  #lend(batch: ConsumedBatch): ConsumedBatch {
+    const { topic, records } = batch;
+    const count = (by: number): void => void this.#unreleased.set(topic, this.unreleased(topic) + by);
+    if (records.length > 0) count(1);
+    return spoiledOnRelease(batch, () => {
+      if (records.length > 0) count(-1);
+    });
   }
 
   #assertReadable(at: TopicPartition): void {

@@ -98,6 +98,17 @@ test('a replication gets every document that is there, and none that was deleted
     ).toEqual([]);
 });
 
+test('what was read of the snapshot is released, so that its bytes are used again', async () => {
+  const driver = await started();
+  await withSnapshot(driver);
+  await driver.configure('80', {});
+  await driver.run(1_000);
+  await launch(driver);
+
+  expect(stored(driver, resultKey('sync-1'))).toMatchObject({ status: 'SUCCEEDED' });
+  expect(driver.kafka.unreleased(SNAPSHOT)).toBe(0);
+});
+
 test('only those that were chosen get rows, and only of the documents that their filter selects', async () => {
   const driver = await started();
   driver.produce(aMutation());

@@ -19,6 +19,17 @@ test('is written as the contract says, and read back', () => {
 });
 
 test.each([
+  source(99_999, 7, Number.MAX_SAFE_INTEGER),
+  source(8, 2_147_483_647, 1_000_000_000),
+  source(8, 1_234_567_890, 12_345_678_901),
+])('keeps every digit of %j', (large) => {
+  expect(parseMutationSource(formatMutationSource(large))).toEqual(large);
+});
+
+test.each([
+  '00008-3-00009007199254740992',
+  '00008-3-0x000000000000123456',
+  '00008-3-00000x00000000123456',
   '',
   '8-3-1',
   '00008-3-123456',
