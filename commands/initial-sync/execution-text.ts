@@ -1,4 +1,5 @@
 import type { ExecutionResource } from '../../api/execution-resource.ts';
+import { isEnded } from '../../processors/initial-sync/execution.ts';
 import { durationText } from '../duration-text.ts';
 import { safeWords } from '../safe-text.ts';
 import { textTable } from '../text-output.ts';
@@ -11,6 +12,8 @@ const HELD_TEXT: Readonly<Record<string, string>> = {
   live: 'by live operations, which come first',
 };
 const SHOWN_IDS = 5;
+/** What went on when the execution ended. */
+const STOPPED = 'stopped';
 
 /** One line an execution. */
 export function listText(executions: readonly ExecutionResource[]): string {
@@ -80,12 +83,14 @@ function tasksText({
 }
 
 /** By replication, then by document type. */
-function resultText({ result }: ExecutionResource): string {
+function resultText(execution: ExecutionResource): string {
+  const { result } = execution;
+  const unfinished = isEnded(execution) ? STOPPED : 'going on';
   const rows = Object.entries(result.replications).flatMap(([id, part]) => {
     const { outcome, documents, skipped_newer: newer, rejected } = part;
     const sent = Object.values(documents).reduce((sum, count) => sum + count, 0);
     return [
-      [id, outcome ?? 'going on', 'all', sent, newer, rejected],
+      [id, outcome ?? unfinished, 'all', sent, newer, rejected],
       ...Object.entries(documents).map(([type, count]) => ['', '', type, count]),
     ];
   });
@@ -96,15 +101,17 @@ function resultText({ result }: ExecutionResource): string {
   return `\n${textTable(['replication', 'outcome', 'documents', 'sent', 'newer', 'rejected'], rows)}${notes.join('')}`;
 }
 
-function partitionsText({ tasks = [] }: ExecutionResource): string {
+function partitionsText(execution: ExecutionResource): string {
+  const { tasks = [] } = execution;
   if (tasks.length === 0) return '';
+  const isOver = isEnded(execution);
   const rows = tasks.map(({ topic, partition, status, offset, end_offset: end, held, error }) => [
     topic,
     partition,
-    status,
+    isOver && status === 'RUNNING' ? STOPPED : status,
     offset,
     end,
-    held ?? (error === null ? '-' : safeWords(error)),
+    (isOver ? null : held) ?? (error === null ? '-' : safeWords(error)),
   ]);
   return `\n${textTable(['topic', 'partition', 'status', 'offset', 'end', 'held'], rows)}`;
 }

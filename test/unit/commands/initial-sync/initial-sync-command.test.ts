@@ -10,6 +10,18 @@ import { runWatch } from '../../../../commands/initial-sync/watch.ts';
 import { anExecutionResource, MemoryExecutions } from '../../../support/memory-executions.ts';
 import { RecordedOutput } from '../../../support/recorded-output.ts';
 
+const HELD_TASK = {
+  topic: 'datamart-snapshot',
+  partition: 3,
+  status: 'RUNNING',
+  offset: '50',
+  end_offset: '100',
+  operations: 7,
+  held: 'budget',
+  error: null,
+  updated_at: 0,
+} as const;
+
 let executions: MemoryExecutions;
 let out: RecordedOutput;
 let errors: RecordedOutput;
@@ -126,22 +138,11 @@ describe('list and get', () => {
   });
 
   test('get shows counts by replication and type, and each partition', async () => {
-    const task = {
-      topic: 'datamart-snapshot',
-      partition: 3,
-      status: 'RUNNING',
-      offset: '50',
-      end_offset: '100',
-      operations: 7,
-      held: 'budget',
-      error: null,
-      updated_at: 0,
-    } as const;
     executions.executions.push(
       anExecutionResource({
         held: 'budget',
         parameters: { replication_ids: ['80'], max_operations: 9 },
-        tasks: [task],
+        tasks: [HELD_TASK],
       }),
     );
 
@@ -171,6 +172,14 @@ describe('list and get', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  test('what went on when an execution was canceled has stopped, and nothing holds it', async () => {
+    executions.executions.push(anExecutionResource({ status: 'CANCELED', held: null, tasks: [HELD_TASK] }));
+
+    expect(await runGet('sync-1', aSession({ datamartId: null }))).toBe(0);
+    expect(out.text).toContain('80           stopped  all');
+    expect(out.text).toMatch(/datamart-snapshot +3 +stopped +50 +100 +-\n/);
   });
 
   test('get of what isn’t there is refused', async () => {
