@@ -13,7 +13,7 @@ const REACHED_PER_HUNDRED_SEEDS: Readonly<Record<string, number>> = {
   detached: 200,
   're-attached': 200,
   'rebalance during a detach': 20,
-  'rebalance right after a detach': 1,
+  'rebalance right after a detach': 0.5,
   'commit failed': 50,
   'dead letters': 500,
   frozen: 50,
